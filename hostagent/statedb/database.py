@@ -1,0 +1,72 @@
+"""The engine's one SQLite file: desired state, in WAL mode, used from the event loop's thread only.
+
+WAL with synchronous=NORMAL survives a kill at any moment and a power cut without corruption; the last commits before
+a power cut may be lost, which reconciliation (hostagent.engine.reconcile) expects. https://www.sqlite.org/wal.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+SCHEMA = Path(__file__).parent / "schema"
+
+Value = str | int | float | bytes | None
+
+
+class Database:
+    """One connection; statements outside `transaction` are autocommitted.
+
+    Every `schema/NNN_*.sql` is applied once, in order of name, and remembered in the table `schema_applied`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        self._connection.row_factory = sqlite3.Row
+        self._connection.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;"
+        )
+        self._depth = 0
+        self._migrate()
+
+    def _migrate(self) -> None:
+        self._connection.execute("CREATE TABLE IF NOT EXISTS schema_applied (name TEXT PRIMARY KEY)")
+        applied = {row["name"] for row in self.query("SELECT name FROM schema_applied")}
+        for script in sorted(SCHEMA.glob("*.sql")):
+            if script.name not in applied:
+                # executescript commits what is pending first, so the script carries its own transaction.
+                self._connection.executescript(
+                    f"BEGIN; {script.read_text()} INSERT INTO schema_applied VALUES ('{script.name}'); COMMIT;"
+                )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; nested use joins the outer transaction."""
+        if self._depth:
+            yield self._connection
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._depth += 1
+        try:
+            yield self._connection
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        else:
+            self._connection.execute("COMMIT")
+        finally:
+            self._depth -= 1
+
+    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        """One statement, committed at once unless inside `transaction`."""
+        self._connection.execute(sql, parameters)
+
+    def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[sqlite3.Row]:
+        """All rows of one SELECT."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        """Checkpoint and close."""
+        self._connection.close()
