@@ -57,7 +57,7 @@ class HostKeyMismatch(MachineError):
 
 
 class CommandFailed(MachineError):
-    """A command on the host exited with `status` (0-255, or -1: killed or cut off); `output` is its stderr."""
+    """A command on the host exited with `status` (0-255; -1: killed or cut off); `output` is its stderr."""
 
     def __init__(self, text: str, status: int, output: str = "") -> None:
         super().__init__(text)

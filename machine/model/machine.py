@@ -66,8 +66,8 @@ class Machine:
             ) from error
         if machine.version > CURRENT_VERSION:
             raise MachineError(
-                f'machine "{machine.name}" was written by a newer pymachine (format {machine.version}, this one '
-                f"knows {CURRENT_VERSION}): upgrade pymachine"
+                f'machine "{machine.name}" was written by a newer pymachine (format {machine.version}, this '
+                f"one knows {CURRENT_VERSION}): upgrade pymachine"
             )
         return machine
 
@@ -76,7 +76,7 @@ def check_name(name: str) -> str:
     """The name itself if a machine may be called so; raises Usage."""
     if not _NAME.fullmatch(name):
         raise Usage(
-            f'"{name}" cannot be a machine\'s name: use letters, digits and "-" (not first or last), at most 40, '
-            "since it becomes the host name"
+            f'"{name}" cannot be a machine\'s name: use letters, digits and "-" (not first or last), at most '
+            "40, since it becomes the host name"
         )
     return name

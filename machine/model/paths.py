@@ -11,13 +11,13 @@ LONGEST_SOCKET_PATH = 100
 
 
 def home() -> Path:
-    """The folder of everything that pymachine keeps: $PYMACHINE_HOME, else ~/.pymachine (not created here)."""
+    """Folder of everything that pymachine keeps: $PYMACHINE_HOME, else ~/.pymachine (not created here)."""
     chosen = os.environ.get("PYMACHINE_HOME")
     return Path(chosen).absolute() if chosen else Path.home() / ".pymachine"
 
 
 def run_directory(machine_name: str) -> Path:
-    """Folder of a machine's keeper sockets, locks and log: <home>/run, or a short one in /tmp (not created here).
+    """Folder of a machine's keeper sockets, lock and log: <home>/run, or a short one in /tmp (not made here).
 
     Every home has a fallback of its own, so that two homes with a machine of one name do not meet.
     """
