@@ -1,0 +1,390 @@
+"""rtnetlink: links, addresses and routes, in as few datagrams as the kernel allows.
+
+The functions that build a request are pure and return a `Message`; `Socket.request` sends any number of them in
+one datagram and reads their acknowledgements. Nothing here enters a namespace: a container's end of a veth is
+made straight in the container's network namespace (IFLA_NET_NS_FD in VETH_INFO_PEER), and `configure` runs there.
+
+Sources: rtnetlink(7), netlink(7), linux/if_link.h, linux/rtnetlink.h, linux/veth.h.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from hostagent.model.network import Interface
+
+# linux/netlink.h
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x4, 0x10, 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
+NLA_TYPE_MASK = 0x3FFF
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
+NLMSGERR_ATTR_MSG = 1
+
+# linux/rtnetlink.h
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
+RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
+
+# linux/if_link.h, linux/veth.h, linux/if_addr.h
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+IFF_UP = 1
+
+LOOPBACK_INDEX = 1  # the kernel makes lo first in every network namespace
+
+_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_LINK = struct.Struct("=BxHiII")  # family, hardware type, index, flags, change mask
+_ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_ROUTE = struct.Struct("=BBBBBBBBI")  # family, dst/src length, tos, table, protocol, scope, type, flags
+_ATTRIBUTE = struct.Struct("=HH")  # length, type
+
+
+@dataclass(frozen=True)
+class Message:
+    """One netlink request; `flags` without NLM_F_REQUEST, which `encode` adds."""
+
+    kind: int
+    flags: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One netlink message from the kernel."""
+
+    kind: int
+    flags: int
+    sequence: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface as the kernel lists it; `master` is 0 without one, `kind` is "" for hardware."""
+
+    index: int
+    name: str
+    mac: str
+    mtu: int
+    up: bool
+    master: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """An IPv4 route: a CIDR destination ("0.0.0.0/0" is the default) and the outgoing interface's index or 0."""
+
+    destination: str
+    link: int
+
+
+# --- codec ---
+
+
+def _padded(size: int) -> int:
+    return (size + 3) & ~3
+
+
+def attribute(kind: int, value: bytes | int | str) -> bytes:
+    """One attribute, padded to four bytes: an int becomes a u32, a str is NUL-terminated."""
+    if isinstance(value, int):
+        value = struct.pack("=I", value)
+    elif isinstance(value, str):
+        value = value.encode() + b"\0"
+    size = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(size, kind) + value + bytes(_padded(size) - size)
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """The attributes by type, without the nested and byte-order bits. ValueError when cut short."""
+    found: dict[int, bytes] = {}
+    offset = 0
+    while offset + _ATTRIBUTE.size <= len(data):
+        size, kind = _ATTRIBUTE.unpack_from(data, offset)
+        if size < _ATTRIBUTE.size or offset + size > len(data):
+            raise ValueError(f"netlink attribute of {size} bytes at {offset} in {len(data)} bytes")
+        found[kind & NLA_TYPE_MASK] = data[offset + _ATTRIBUTE.size : offset + size]
+        offset += _padded(size)
+    return found
+
+
+def encode(messages: Iterable[Message], sequence: int) -> bytes:
+    """One datagram of requests, numbered upwards from `sequence`."""
+    parts = []
+    for number, message in enumerate(messages, sequence):
+        size = _HEADER.size + len(message.body)
+        parts.append(_HEADER.pack(size, message.kind, message.flags | NLM_F_REQUEST, number, 0))
+        parts.append(message.body + bytes(_padded(size) - size))
+    return b"".join(parts)
+
+
+def decode(datagram: bytes) -> Iterator[Reply]:
+    """The messages of one datagram. ValueError when cut short."""
+    offset = 0
+    while offset + _HEADER.size <= len(datagram):
+        size, kind, flags, sequence, _ = _HEADER.unpack_from(datagram, offset)
+        if size < _HEADER.size or offset + size > len(datagram):
+            raise ValueError(f"netlink message of {size} bytes at {offset} in {len(datagram)} bytes")
+        yield Reply(kind, flags, sequence, datagram[offset + _HEADER.size : offset + size])
+        offset += _padded(size)
+
+
+def failure(reply: Reply) -> OSError | None:
+    """The error in an acknowledgement, with the kernel's own words where it gives them (since 4.12)."""
+    code = -int(struct.unpack_from("=i", reply.body)[0])
+    if code == 0:
+        return None
+    text = os.strerror(code)
+    if reply.flags & NLM_F_ACK_TLVS:
+        # The failed request is echoed between the code and the attributes: its header only, or all of it.
+        echoed = _HEADER.size if reply.flags & NLM_F_CAPPED else struct.unpack_from("=I", reply.body, 4)[0]
+        words = attributes(reply.body[4 + _padded(echoed) :]).get(NLMSGERR_ATTR_MSG)
+        if words:
+            text = f"{text} ({words.rstrip(bytes(1)).decode()})"
+    return OSError(code, text)
+
+
+# --- requests ---
+
+
+def mac_bytes(mac: str) -> bytes:
+    """Six bytes of "02:42:ac:11:00:02". ValueError for anything else."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    if len(octets) != 6:
+        raise ValueError(f"{mac!r} is not a MAC address")
+    return octets
+
+
+def _packed(address: str) -> tuple[int, bytes]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
+
+
+def _link_header(index: int = 0, up: bool = False) -> bytes:
+    flags = IFF_UP if up else 0
+    return _LINK.pack(socket.AF_UNSPEC, 0, index, flags, flags)
+
+
+def _link_info(kind: str, data: bytes = b"") -> bytes:
+    info = attribute(IFLA_INFO_KIND, kind)
+    return attribute(IFLA_LINKINFO, info + (attribute(IFLA_INFO_DATA, data) if data else b""))
+
+
+def new_bridge(name: str, mac: str, mtu: int) -> Message:
+    """A bridge, up. EEXIST when the name is taken.
+
+    The MAC is given, because otherwise it changes with the ports (the lowest of theirs), and neighbours notice.
+    """
+    body = _link_header(up=True) + attribute(IFLA_IFNAME, name)
+    body += attribute(IFLA_ADDRESS, mac_bytes(mac)) + attribute(IFLA_MTU, mtu) + _link_info("bridge")
+    return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def new_veth(host_name: str, bridge_index: int, interface: Interface, netns_fd: int) -> Message:
+    """A veth pair: one end here, up and on the bridge; the other, `interface`, in the namespace of `netns_fd`."""
+    peer = _link_header() + attribute(IFLA_IFNAME, interface.name)
+    peer += attribute(IFLA_ADDRESS, mac_bytes(interface.mac)) + attribute(IFLA_MTU, interface.mtu)
+    peer += attribute(IFLA_NET_NS_FD, netns_fd)
+    body = _link_header(up=True) + attribute(IFLA_IFNAME, host_name) + attribute(IFLA_MTU, interface.mtu)
+    body += attribute(IFLA_MASTER, bridge_index) + _link_info("veth", attribute(VETH_INFO_PEER, peer))
+    return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def link_up(index: int) -> Message:
+    """Bring an interface up."""
+    return Message(RTM_NEWLINK, 0, _link_header(index, up=True))
+
+
+def delete_link(name: str) -> Message:
+    """Remove an interface (and its veth peer). ENODEV when there is none."""
+    return Message(RTM_DELLINK, 0, _link_header() + attribute(IFLA_IFNAME, name))
+
+
+def _address_body(index: int, cidr: str) -> bytes:
+    address, _, length = cidr.partition("/")
+    family, packed = _packed(address)
+    prefix = int(length)
+    body = _ADDRESS.pack(family, prefix, 0, RT_SCOPE_UNIVERSE, index)
+    body += attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
+    if family == socket.AF_INET and prefix < 31:
+        host_bits = (1 << (32 - prefix)) - 1
+        body += attribute(IFA_BROADCAST, (int.from_bytes(packed, "big") | host_bits).to_bytes(4, "big"))
+    return body
+
+
+def new_address(index: int, cidr: str) -> Message:
+    """Give an interface an address with its prefix (and so its connected route); no error when it has it."""
+    return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, _address_body(index, cidr))
+
+
+def delete_address(index: int, cidr: str) -> Message:
+    """Take an address away. EADDRNOTAVAIL when it is not there."""
+    return Message(RTM_DELADDR, 0, _address_body(index, cidr))
+
+
+def new_default_route(gateway: str, index: int) -> Message:
+    """The default route of the gateway's family in the main table, replaced if there is one."""
+    family, packed = _packed(gateway)
+    body = _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
+    body += attribute(RTA_GATEWAY, packed) + attribute(RTA_OIF, index)
+    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+# --- the socket ---
+
+
+class Socket:
+    """A rtnetlink socket; it stays in the network namespace in which it was made, whatever its owner enters."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+        )
+        self._socket.bind((0, 0))
+        for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
+            self._socket.setsockopt(SOL_NETLINK, option, 1)
+        self._sequence = 1
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def request(self, *messages: Message, ignore: Collection[int] = ()) -> None:
+        """Send requests in one datagram and wait for every acknowledgement.
+
+        The kernel runs them in order and does not stop at a failed one. Raises the first OSError whose errno is
+        not in `ignore`, after all have been read, so that the socket stays usable.
+        """
+        first = self._sequence
+        self._sequence += len(messages)
+        self._socket.send(encode((Message(m.kind, m.flags | NLM_F_ACK, m.body) for m in messages), first))
+        waiting = len(messages)
+        failed: OSError | None = None
+        while waiting:
+            for reply in decode(self._socket.recv(65536)):
+                if reply.kind != NLMSG_ERROR or reply.sequence < first:
+                    continue
+                waiting -= 1
+                error = failure(reply)
+                if error is not None and failed is None and error.errno not in ignore:
+                    failed = error
+        if failed is not None:
+            raise failed
+
+    def dump(self, kind: int, header: bytes) -> list[bytes]:
+        """The bodies that a GET request lists; asked again when the list changed meanwhile (DUMP_INTR)."""
+        while True:
+            sequence = self._sequence
+            self._sequence += 1
+            self._socket.send(encode([Message(kind, NLM_F_DUMP, header)], sequence))
+            bodies: list[bytes] = []
+            interrupted = done = False
+            while not done:
+                for reply in decode(self._socket.recv(1 << 18)):
+                    if reply.sequence != sequence:
+                        continue
+                    interrupted |= bool(reply.flags & NLM_F_DUMP_INTR)
+                    if reply.kind in (NLMSG_DONE, NLMSG_ERROR):
+                        done = True
+                        error = failure(reply) if reply.body else None
+                        if error is not None:
+                            raise error
+                    else:
+                        bodies.append(reply.body)
+            if not interrupted:
+                return bodies
+
+    def links(self, master: int = 0) -> list[Link]:
+        """All interfaces, or only those on the bridge with the index `master`."""
+        header = _link_header() + (attribute(IFLA_MASTER, master) if master else b"")
+        found = (_parse_link(body) for body in self.dump(RTM_GETLINK, header))
+        return [link for link in found if not master or link.master == master]
+
+    def link(self, name: str) -> Link | None:
+        """The interface of that name, or None."""
+        return next((link for link in self.links() if link.name == name), None)
+
+    def addresses(self, index: int) -> list[str]:
+        """The IPv4 addresses of an interface, as CIDR."""
+        header = _ADDRESS.pack(socket.AF_INET, 0, 0, 0, index)
+        found = []
+        for body in self.dump(RTM_GETADDR, header):
+            _, prefix, _, _, owner = _ADDRESS.unpack_from(body)
+            if owner == index:
+                packed = attributes(body[_ADDRESS.size :])[IFA_LOCAL]
+                found.append(f"{socket.inet_ntop(socket.AF_INET, packed)}/{prefix}")
+        return found
+
+    def routes(self) -> list[Route]:
+        """The IPv4 routes of all tables except the local one (which only repeats our own addresses)."""
+        header = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+        found = []
+        for body in self.dump(RTM_GETROUTE, header):
+            _, length, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(body)
+            if kind != RTN_UNICAST:
+                continue
+            values = attributes(body[_ROUTE.size :])
+            network = socket.inet_ntop(socket.AF_INET, values.get(RTA_DST, bytes(4)))
+            found.append(Route(f"{network}/{length}", _u32(values.get(RTA_OIF))))
+        return found
+
+
+def _u32(value: bytes | None) -> int:
+    return int(struct.unpack("=I", value)[0]) if value else 0
+
+
+def _parse_link(body: bytes) -> Link:
+    _, _, index, flags, _ = _LINK.unpack_from(body)
+    values = attributes(body[_LINK.size :])
+    kind = attributes(values.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
+    return Link(
+        index=index,
+        name=values[IFLA_IFNAME].rstrip(b"\0").decode(),
+        mac=values.get(IFLA_ADDRESS, b"").hex(":"),
+        mtu=_u32(values.get(IFLA_MTU)),
+        up=bool(flags & IFF_UP),
+        master=_u32(values.get(IFLA_MASTER)),
+        kind=kind.rstrip(b"\0").decode(),
+    )
+
+
+# --- inside the container ---
+
+
+def configuration(interfaces: Sequence[Interface], indices: Sequence[int]) -> list[Message]:
+    """What finishes a container's network: lo up, then each interface's addresses, link and default route."""
+    messages = [link_up(LOOPBACK_INDEX)]
+    for interface, index in zip(interfaces, indices, strict=True):
+        messages += [new_address(index, cidr) for cidr in interface.addresses]
+        messages.append(link_up(index))
+        if interface.gateway is not None:
+            messages.append(new_default_route(interface.gateway, index))
+    return messages
+
+
+def configure(interfaces: Sequence[Interface]) -> None:
+    """Finish the network of the namespace that we are in; the interfaces exist already, under their names.
+
+    An empty list brings up lo only (`--network none`). OSError names what the kernel refused.
+    """
+    indices = [socket.if_nametoindex(interface.name) for interface in interfaces]
+    with Socket() as kernel:
+        kernel.request(*configuration(interfaces, indices))

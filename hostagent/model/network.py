@@ -1,0 +1,90 @@
+"""What the network layer and its users say to each other: a container's interface, a published port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict, cast
+
+Protocol = Literal["tcp", "udp", "sctp"]
+
+# The name that people and Docker's API give to "every address of the host".
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - a name, nothing is bound here
+
+
+class InterfaceJson(TypedDict):
+    """`Interface` as it travels from the shim to init (message "network")."""
+
+    name: str
+    mac: str
+    addresses: list[str]
+    gateway: str | None
+    mtu: int
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network card inside a container, as it has to look when the container's first program starts.
+
+    `addresses` are CIDR strings ("172.17.0.2/16"), `gateway` is an address without prefix, `mtu` is in bytes.
+    """
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...]
+    gateway: str | None
+    mtu: int = 1500
+
+    @property
+    def ip(self) -> str:
+        """The first address without its prefix: what `docker inspect` calls IPAddress."""
+        return self.addresses[0].partition("/")[0]
+
+    @property
+    def prefix_length(self) -> int:
+        """The first address's prefix length: what `docker inspect` calls IPPrefixLen."""
+        return int(self.addresses[0].partition("/")[2])
+
+    def to_json(self) -> InterfaceJson:
+        """A JSON object; `from_json` is its inverse."""
+        return {
+            "name": self.name,
+            "mac": self.mac,
+            "addresses": list(self.addresses),
+            "gateway": self.gateway,
+            "mtu": self.mtu,
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> Interface:
+        """The interface that `to_json` wrote. KeyError or TypeError when `data` is something else."""
+        fields = cast(InterfaceJson, data)
+        return cls(
+            name=fields["name"],
+            mac=fields["mac"],
+            addresses=tuple(fields["addresses"]),
+            gateway=fields["gateway"],
+            mtu=fields["mtu"],
+        )
+
+
+@dataclass(frozen=True)
+class PortBinding:
+    """One port of a container on one address of the host.
+
+    `host_ip` "" and "0.0.0.0" both mean every address. `host_port` 0 asks for any free port; with `host_port_end`
+    it is the first of a range of which one free port is wanted (Docker's HostPort "8000-8010").
+    """
+
+    proto: Protocol
+    host_ip: str
+    host_port: int
+    container_port: int
+    host_port_end: int = 0
+
+    @property
+    def any_address(self) -> bool:
+        """True when the port is published on every address of the host."""
+        return self.host_ip in ("", ANY_ADDRESS)
+
+    def __str__(self) -> str:
+        return f"{self.host_ip or ANY_ADDRESS}:{self.host_port}->{self.container_port}/{self.proto}"
