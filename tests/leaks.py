@@ -1,0 +1,177 @@
+"""What a test must not leave behind, as two cheap snapshots and their difference.
+
+Two scopes, because several people (or CI jobs) may share a machine:
+
+- In the sandbox of scripts/sandbox (PYMACHINE_TEST_SANDBOX=1) every namespace is the test run's own, so
+  everything that is visible counts: all processes, mounts, interfaces, nft tables and cgroups.
+- Elsewhere only what is provably this run's counts: children of this process, processes that inherited TAG in
+  their environment, and mounts, cgroups, interfaces and tables that carry TAG or lie in pytest's base folder.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TAG = f"pmt{os.getpid()}"
+TAG_VARIABLE = "PYMACHINE_TEST_RUN"
+SANDBOXED = os.environ.get("PYMACHINE_TEST_SANDBOX") == "1"
+GRACE_SECONDS = 2.0
+
+_NETLINK_NETFILTER = 12  # linux/netlink.h
+_NFT_GETTABLE = (10 << 8) | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
+_REQUEST_DUMP = 0x301
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_NFTA_TABLE_NAME = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Names of what exists now; each field is compared on its own."""
+
+    processes: frozenset[int]
+    fds: frozenset[int]
+    mounts: frozenset[str]
+    interfaces: frozenset[str]
+    tables: frozenset[str]
+    cgroups: frozenset[str]
+
+
+def take(base: str) -> Snapshot:
+    """Snapshot of this process and its namespaces; `base` is the folder whose mounts are ours. About 2 ms."""
+    return Snapshot(
+        processes=frozenset(_processes()),
+        fds=frozenset(_fds()),
+        mounts=frozenset(m for m in _mounts() if SANDBOXED or TAG in m or m.startswith(base)),
+        interfaces=frozenset(n for _, n in socket.if_nameindex() if SANDBOXED or TAG in n),
+        tables=frozenset(t for t in _tables() if SANDBOXED or TAG in t),
+        cgroups=frozenset(_cgroups()),
+    )
+
+
+def difference(before: Snapshot, base: str) -> list[str]:
+    """What is there now and was not in `before`, as sentences; waits up to GRACE_SECONDS."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while True:
+        left = list(_difference(before, take(base)))
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.02)
+
+
+def _difference(before: Snapshot, now: Snapshot) -> Iterator[str]:
+    for pid in sorted(now.processes - before.processes):
+        if _is_ours(pid):
+            yield f"process {pid}: {_command(pid)}"
+    for fd in sorted(now.fds - before.fds):
+        try:
+            yield f"fd {fd}: {os.readlink(f'/proc/self/fd/{fd}')}"
+        except FileNotFoundError:
+            continue
+    for kind in ("mounts", "interfaces", "tables", "cgroups"):
+        new: frozenset[str] = getattr(now, kind) - getattr(before, kind)
+        yield from (f"{kind[:-1]} {name}" for name in sorted(new))
+
+
+def _processes() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _fds() -> Iterator[int]:
+    # The listing's own descriptor is among the names, and closed by now.
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))
+        except OSError:
+            continue
+        yield int(name)
+
+
+def _is_ours(pid: int) -> bool:
+    """A living process of this run: a descendant, one with our tag, or any in the sandbox."""
+    fields = _stat(pid)
+    if fields is None or fields[0] in "ZX" or "resource_tracker" in _command(pid):
+        return False
+    if SANDBOXED:
+        return True
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            if f"{TAG_VARIABLE}={TAG}".encode() in file.read().split(b"\0"):
+                return True
+    except OSError:
+        pass
+    parent = int(fields[1])
+    while parent > 1:
+        if parent == os.getpid():
+            return True
+        above = _stat(parent)
+        if above is None:
+            return False
+        parent = int(above[1])
+    return False
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Fields of /proc/PID/stat from `state` on (proc(5)); None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def _command(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()[:200]
+    except OSError:
+        return "?"
+
+
+def _mounts() -> Iterator[str]:
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            yield line.split(" ", 5)[4]
+
+
+def _cgroups() -> Iterator[str]:
+    pending = ["/sys/fs/cgroup"]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                folders = [e.path for e in entries if e.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        for path in folders:
+            # Controllers of cgroup v1 are the mounts themselves; what lies below them is what somebody made.
+            if SANDBOXED or TAG in path:
+                yield path
+            pending.append(path)
+
+
+def _tables() -> Iterator[str]:
+    """Names of this namespace's nftables tables, from the kernel (linux/netfilter/nf_tables.h)."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as sock:
+        sock.settimeout(2)
+        sock.send(struct.pack("=IHHII", 20, _NFT_GETTABLE, _REQUEST_DUMP, 1, 0) + b"\0\0\0\0")
+        while True:
+            data = sock.recv(65536)
+            while len(data) >= 16:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind in (_NLMSG_DONE, _NLMSG_ERROR):
+                    return  # an error means "no nftables" or "not root": no tables of ours
+                yield _table_name(data[20:length])
+                data = data[(length + 3) & ~3 :]
+
+
+def _table_name(attributes: bytes) -> str:
+    while len(attributes) >= 4:
+        length, kind = struct.unpack_from("=HH", attributes)
+        if kind & 0x3FFF == _NFTA_TABLE_NAME:
+            return attributes[4:length].rstrip(b"\0").decode()
+        attributes = attributes[(length + 3) & ~3 :]
+    return "?"
