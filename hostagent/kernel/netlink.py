@@ -1,8 +1,9 @@
 """rtnetlink: links, addresses and routes, in as few datagrams as the kernel allows.
 
-The functions that build a request are pure and return a `Message`; `Socket.request` sends any number of them in
-one datagram and reads their acknowledgements. Nothing here enters a namespace: a container's end of a veth is
-made straight in the container's network namespace (IFLA_NET_NS_FD in VETH_INFO_PEER), and `configure` runs there.
+The functions that build a request are pure and return a `Message`; `Socket.request` sends any number of them
+in one datagram and reads their acknowledgements. Nothing here enters a namespace: a container's end of a veth
+is made straight in the container's network namespace (IFLA_NET_NS_FD in VETH_INFO_PEER), and `configure` runs
+there.
 
 Sources: rtnetlink(7), netlink(7), linux/if_link.h, linux/rtnetlink.h, linux/veth.h.
 """
@@ -83,7 +84,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Route:
-    """An IPv4 route: a CIDR destination ("0.0.0.0/0" is the default) and the outgoing interface's index or 0."""
+    """An IPv4 route: destination as CIDR ("0.0.0.0/0" is the default), outgoing interface index or 0."""
 
     destination: str
     link: int
@@ -184,7 +185,8 @@ def _link_info(kind: str, data: bytes = b"") -> bytes:
 def new_bridge(name: str, mac: str, mtu: int) -> Message:
     """A bridge, up. EEXIST when the name is taken.
 
-    The MAC is given, because otherwise it changes with the ports (the lowest of theirs), and neighbours notice.
+    The MAC is given, because otherwise it changes with the ports (the lowest of theirs), and neighbours
+    notice.
     """
     body = _link_header(up=True) + attribute(IFLA_IFNAME, name)
     body += attribute(IFLA_ADDRESS, mac_bytes(mac)) + attribute(IFLA_MTU, mtu) + _link_info("bridge")
@@ -192,7 +194,7 @@ def new_bridge(name: str, mac: str, mtu: int) -> Message:
 
 
 def new_veth(host_name: str, bridge_index: int, interface: Interface, netns_fd: int) -> Message:
-    """A veth pair: one end here, up and on the bridge; the other, `interface`, in the namespace of `netns_fd`."""
+    """A veth pair: one end here, up, on the bridge; the other, `interface`, in the netns of `netns_fd`."""
     peer = _link_header() + attribute(IFLA_IFNAME, interface.name)
     peer += attribute(IFLA_ADDRESS, mac_bytes(interface.mac)) + attribute(IFLA_MTU, interface.mtu)
     peer += attribute(IFLA_NET_NS_FD, netns_fd)
@@ -245,7 +247,7 @@ def new_default_route(gateway: str, index: int) -> Message:
 
 
 class Socket:
-    """A rtnetlink socket; it stays in the network namespace in which it was made, whatever its owner enters."""
+    """A rtnetlink socket; it stays in the netns in which it was made, whatever its owner enters."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(
@@ -270,8 +272,8 @@ class Socket:
     def request(self, *messages: Message, ignore: Collection[int] = ()) -> None:
         """Send requests in one datagram and wait for every acknowledgement.
 
-        The kernel runs them in order and does not stop at a failed one. Raises the first OSError whose errno is
-        not in `ignore`, after all have been read, so that the socket stays usable.
+        The kernel runs them in order and does not stop at a failed one. Raises the first OSError whose errno
+        is not in `ignore`, after all have been read, so that the socket stays usable.
         """
         first = self._sequence
         self._sequence += len(messages)

@@ -71,8 +71,9 @@ class Interface:
 class PortBinding:
     """One port of a container on one address of the host.
 
-    `host_ip` "" and "0.0.0.0" both mean every address. `host_port` 0 asks for any free port; with `host_port_end`
-    it is the first of a range of which one free port is wanted (Docker's HostPort "8000-8010").
+    `host_ip` "" and "0.0.0.0" both mean every address. `host_port` 0 asks for any free port; with
+    `host_port_end` it is the first of a range of which one free port is wanted (Docker's HostPort
+    "8000-8010").
     """
 
     proto: Protocol
