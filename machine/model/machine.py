@@ -36,7 +36,6 @@ class Machine:
     host_key: str = ""
     next_host_key: str | None = None
     identity_file: str | None = None
-    proxy_jump: str | None = None
     engine_socket: str = ENGINE_SOCKET
     agent: str | None = None
     created: str = ""  # RFC 3339, UTC

@@ -16,6 +16,11 @@ def home() -> Path:
     return Path(chosen).absolute() if chosen else Path.home() / ".pymachine"
 
 
+def record_path(machine_name: str) -> Path:
+    """File that holds the machine's record (`Machine.to_json`)."""
+    return home() / "machines" / machine_name / "machine.json"
+
+
 def run_directory(machine_name: str) -> Path:
     """Folder of a machine's keeper sockets, lock and log: <home>/run, or a short one in /tmp (not made here).
 

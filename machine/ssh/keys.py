@@ -1,0 +1,49 @@
+"""Key pairs: ours to log in with, and the host's that goes into its user-data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An ed25519 pair in OpenSSH's text form: `private` is a PEM block, `public` one line without newline."""
+
+    private: str
+    public: str
+
+
+def generate(comment: str) -> KeyPair:
+    """A new pair; `comment` is appended to the public line."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return KeyPair(private.decode(), f"{public.decode()} {comment}")
+
+
+def write(pair: KeyPair, path: Path) -> None:
+    """Writes `path` (0600) and `path`.pub; an existing file is never overwritten (FileExistsError)."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(pair.private)
+    path.with_name(path.name + ".pub").write_text(pair.public + "\n")
+
+
+def is_locked(path: Path) -> bool:
+    """Whether the private key file asks for a passphrase (read cheaply, without a crypto library)."""
+    import base64
+
+    text = path.read_text(errors="replace")
+    if "ENCRYPTED" in text:
+        return True
+    if "BEGIN OPENSSH PRIVATE KEY" not in text:
+        return False
+    body = base64.b64decode("".join(line for line in text.splitlines() if not line.startswith("-----")))
+    # "openssh-key-v1\0", then the cipher's name as a string (OpenSSH's PROTOCOL.key).
+    return body[15:23] != b"\x00\x00\x00\x04none"
