@@ -10,6 +10,7 @@ Sources: rtnetlink(7), netlink(7), linux/if_link.h, linux/rtnetlink.h, linux/vet
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -27,6 +28,7 @@ NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200
 NLA_TYPE_MASK = 0x3FFF
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 NLMSGERR_ATTR_MSG = 1
+NETLINK_NETFILTER = 12
 
 # linux/rtnetlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
@@ -247,12 +249,10 @@ def new_default_route(gateway: str, index: int) -> Message:
 
 
 class Socket:
-    """A rtnetlink socket; it stays in the netns in which it was made, whatever its owner enters."""
+    """A netlink socket; it stays in the netns in which it was made, whatever its owner enters."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-        )
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         self._socket.bind((0, 0))
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
             self._socket.setsockopt(SOL_NETLINK, option, 1)
@@ -275,14 +275,25 @@ class Socket:
         The kernel runs them in order and does not stop at a failed one. Raises the first OSError whose errno
         is not in `ignore`, after all have been read, so that the socket stays usable.
         """
+        self._exchange(messages, ignore)
+
+    def ask(self, message: Message) -> list[bytes]:
+        """The bodies of the answers to one request that is not a dump. OSError when it is refused."""
+        return self._exchange([message], ())
+
+    def _exchange(self, messages: Sequence[Message], ignore: Collection[int]) -> list[bytes]:
         first = self._sequence
         self._sequence += len(messages)
         self._socket.send(encode((Message(m.kind, m.flags | NLM_F_ACK, m.body) for m in messages), first))
         waiting = len(messages)
         failed: OSError | None = None
+        bodies: list[bytes] = []
         while waiting:
             for reply in decode(self._socket.recv(65536)):
-                if reply.kind != NLMSG_ERROR or reply.sequence < first:
+                if reply.sequence < first:
+                    continue
+                if reply.kind != NLMSG_ERROR:
+                    bodies.append(reply.body)
                     continue
                 waiting -= 1
                 error = failure(reply)
@@ -290,6 +301,7 @@ class Socket:
                     failed = error
         if failed is not None:
             raise failed
+        return bodies
 
     def dump(self, kind: int, header: bytes) -> list[bytes]:
         """The bodies that a GET request lists; asked again when the list changed meanwhile (DUMP_INTR)."""
@@ -322,7 +334,13 @@ class Socket:
 
     def link(self, name: str) -> Link | None:
         """The interface of that name, or None."""
-        return next((link for link in self.links() if link.name == name), None)
+        try:
+            (body,) = self.ask(Message(RTM_GETLINK, 0, _link_header() + attribute(IFLA_IFNAME, name)))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
+        return _parse_link(body)
 
     def addresses(self, index: int) -> list[str]:
         """The IPv4 addresses of an interface, as CIDR."""
