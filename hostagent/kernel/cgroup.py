@@ -1,0 +1,271 @@
+"""A cgroup of one name in every hierarchy of the host, so that callers need not know v1 from v2.
+
+What a host lacks (a controller, a file, a value that it refuses) is collected as a warning and never ends a
+container: hosts inside containers have fewer rights than a bare one. Sources: kernel docs, cgroup-v1/ and cgroup-v2.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from hostagent.kernel.cgroup_files import Write, writes_v1, writes_v2
+from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
+from hostagent.kernel.resources import Resources
+
+_DELETE_DEADLINE = 5.0
+"""Seconds until a cgroup whose processes are dying must be empty."""
+
+
+@dataclass(frozen=True)
+class Cgroup:
+    """The group at `path`, relative to the root of every hierarchy ("/pymachine/c/abc")."""
+
+    path: str
+    trees: tuple[Hierarchy, ...] = field(default_factory=hierarchies)
+
+    def __post_init__(self) -> None:
+        parts = self.path.strip("/").split("/")
+        if not parts[0] or any(part in {"", ".", ".."} for part in parts):
+            raise ValueError(f"cgroup path must name a group below the root, without . and ..: {self.path!r}")
+
+    def directory(self, tree: Hierarchy) -> str:
+        return f"{tree.mountpoint}/{self.path.strip('/')}"
+
+    def create(self, resources: Resources | None = None) -> list[str]:
+        """Make the group with its parents, apply limits; warnings. A group that exists is used as it is."""
+        warnings: list[str] = []
+        usable = [tree for tree in self.trees if self._make(tree, warnings)]
+        if not usable:
+            warnings.append("no cgroup hierarchy can be written: limits, stats and kill by group are off")
+        return warnings + (self.set(resources) if resources else [])
+
+    def set(self, resources: Resources) -> list[str]:
+        """Apply limits to the existing group; warnings for what this host cannot do."""
+        warnings: list[str] = []
+        v2 = next((tree for tree in self.trees if tree.unified), None)
+        enabled = self._controllers_v2(v2) if v2 else frozenset()
+        v1 = {name: tree for tree in self.trees for name in tree.controllers}
+        done: set[str] = set()
+        for write in writes_v1(resources):
+            if tree := v1.get(write.controller):
+                done.add(write.controller)
+                self._apply(tree, write, warnings)
+        for write in writes_v2(resources):
+            if v2 and (write.controller in enabled or write.controller == "cgroup"):
+                self._apply(v2, write, warnings)
+            elif write.controller not in done and not (write.controller == "io" and "blkio" in done):
+                warnings.append(f"{write.file} not set: this host has no {write.controller} controller")
+        return warnings
+
+    def add(self, pid: int) -> None:
+        """Move process `pid` into the group; 0 is the caller. In a hierarchy without the group it stays put.
+
+        Raises OSError(EBUSY) where a v2 group has children with controllers (no internal processes).
+        """
+        data = str(pid).encode()
+        for tree in self.trees:
+            try:
+                _write(f"{self.directory(tree)}/cgroup.procs", data)
+            except OSError as error:
+                if error.errno not in {errno.ENOENT, errno.EROFS, errno.EACCES}:
+                    raise
+
+    def add_self(self) -> None:
+        self.add(0)
+
+    def pids(self) -> set[int]:
+        """Processes of the group and of all groups below it, as this process's PID namespace sees them."""
+        found: set[int] = set()
+        for tree in self.trees:
+            for directory in _walk(self.directory(tree)):
+                found.update(_pids(directory))
+        return found
+
+    def kill(self) -> None:
+        """SIGKILL everything inside, also what forks meanwhile. Returns before they are gone."""
+        unified = next((tree for tree in self.trees if tree.unified), None)
+        if unified:
+            try:
+                _write(f"{self.directory(unified)}/cgroup.kill", b"1")  # Linux 5.14
+            except OSError:
+                pass  # an older kernel, or no group in this hierarchy: the loop below is what remains
+        for _ in range(100):
+            pids = self.pids() - {os.getpid()}
+            if not pids:
+                return
+            self.freeze()  # so that nothing forks between the reading and the killing
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except (ProcessLookupError, PermissionError):
+                    continue
+            self.thaw()
+            time.sleep(0.002)
+
+    def delete(self) -> None:
+        """Remove the group and those below it, children first; waits up to 5 s for dying processes to leave.
+
+        Raises OSError(EBUSY) when processes remain.
+        """
+        deadline = time.monotonic() + _DELETE_DEADLINE
+        for tree in self.trees:
+            _remove_tree(self.directory(tree), deadline)
+
+    def oom_kills(self) -> int:
+        """How many processes of the group the kernel killed for lack of memory."""
+        for tree in self.trees:
+            directory = self.directory(tree)
+            if tree.unified:
+                count = _counter(f"{directory}/memory.events", "oom_kill")
+            elif "memory" in tree.controllers:
+                count = _counter(f"{directory}/memory.oom_control", "oom_kill")  # Linux 4.13
+            else:
+                continue
+            if count:
+                return count
+        return 0
+
+    def freeze(self) -> bool:
+        """Stop all processes of the group; False when this host has no freezer."""
+        return self._freezer(b"1", b"FROZEN")
+
+    def thaw(self) -> bool:
+        return self._freezer(b"0", b"THAWED")
+
+    def exists(self) -> bool:
+        return any(os.path.isdir(self.directory(tree)) for tree in self.trees)
+
+    def _freezer(self, unified: bytes, legacy: bytes) -> bool:
+        for tree in self.trees:
+            if tree.unified:
+                file, value = "cgroup.freeze", unified
+            elif "freezer" in tree.controllers:
+                file, value = "freezer.state", legacy
+            else:
+                continue
+            try:
+                _write(f"{self.directory(tree)}/{file}", value)
+            except OSError:
+                continue
+            return True
+        return False
+
+    def _make(self, tree: Hierarchy, warnings: list[str]) -> bool:
+        directory = tree.mountpoint
+        try:
+            for part in self.path.strip("/").split("/"):
+                if tree.unified:
+                    _enable_controllers(directory)
+                parent, directory = directory, f"{directory}/{part}"
+                try:
+                    os.mkdir(directory, 0o755)
+                except FileExistsError:
+                    continue
+                if "cpuset" in tree.controllers:
+                    _inherit_cpuset(parent, directory)
+        except OSError as error:
+            name = "cgroup2" if tree.unified else ",".join(tree.controllers)
+            warnings.append(f"cgroup {self.path} not made in {name}: {error.strerror}")
+            return False
+        return True
+
+    def _controllers_v2(self, tree: Hierarchy) -> frozenset[str]:
+        try:
+            return frozenset(_read(f"{self.directory(tree)}/cgroup.controllers").split())
+        except OSError:
+            return frozenset()
+
+    def _apply(self, tree: Hierarchy, write: Write, warnings: list[str]) -> None:
+        try:
+            _write(f"{self.directory(tree)}/{write.file}", write.value.encode())
+        except FileNotFoundError:
+            warnings.append(f"{write.file} not set: this kernel has no such control")
+        except OSError as error:
+            warnings.append(f"{write.file} = {write.value} not set: {error.strerror}")
+
+
+def _enable_controllers(directory: str) -> None:
+    """Hand all available controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
+    wanted = set(_read(f"{directory}/cgroup.controllers").split())
+    wanted -= set(_read(f"{directory}/cgroup.subtree_control").split())
+    for name in sorted(wanted):
+        try:
+            _write(f"{directory}/cgroup.subtree_control", f"+{name}".encode())
+        except OSError:
+            continue  # busy with processes of its own, or not delegated: set() warns about what is missing
+
+
+def _inherit_cpuset(parent: str, directory: str) -> None:
+    """A new v1 cpuset has neither CPUs nor memory nodes, and takes no process until it has both."""
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        _write(f"{directory}/{file}", _read(f"{parent}/{file}").encode())
+
+
+def _remove_tree(directory: str, deadline: float) -> None:
+    pause = 0.001
+    while True:
+        try:
+            os.rmdir(directory)
+            return
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            children = _children(directory)
+            if error.errno not in {errno.EBUSY, errno.ENOTEMPTY} or time.monotonic() > deadline:
+                raise
+        for child in children:
+            _remove_tree(child, deadline)
+        if not children:
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+
+def _walk(directory: str) -> list[str]:
+    found = [directory]
+    for child in _children(directory):
+        found += _walk(child)
+    return found
+
+
+def _children(directory: str) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def _pids(directory: str) -> list[int]:
+    try:
+        return [int(word) for word in _read(f"{directory}/cgroup.procs").split()]
+    except OSError:  # gone meanwhile, or a threaded group, whose processes its parent lists
+        return []
+
+
+def _counter(path: str, key: str) -> int:
+    try:
+        lines = _read(path).splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.split()[0] == key), 0)
+
+
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(takewhile(bool, iter(lambda: os.read(fd, 65536), None))).decode()
+    finally:
+        os.close(fd)
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
