@@ -1,0 +1,1 @@
+"""What the laptop keeps about its machines: records, journals, keys, the active one, and caches."""

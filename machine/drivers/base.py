@@ -1,0 +1,99 @@
+"""What every driver is: a maker and keeper of hosts that an SSH provisioner can take over.
+
+A driver says what it can do (`abilities`) and gives the visible steps that make a host. It journals nothing
+and prints nothing: the workflow runs its steps, saves the record after each, and reports.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from cloud_init.spec import HostSpec
+from machine.errors import Usage
+from machine.model.machine import Machine
+from machine.store.store import Store
+
+State = Literal["running", "stopped", "absent", "unknown"]
+Say = Callable[[str], None]  # a few words on what a step is doing now, for whoever watches
+
+# One line per driver: a name and the module whose `driver()` makes it (imported when it is asked for).
+DRIVERS: Final = {
+    "local": "machine.drivers.local",
+}
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a driver can do beyond making and removing a host."""
+
+    stop: bool  # can be stopped and started again, keeping its disk
+    address_survives_stop: bool
+    costs_money: bool
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made. `directory` is for the driver's files, which it makes and removes.
+
+    `spec` is asked for when the user-data is written; undoing needs none.
+    """
+
+    name: str
+    directory: Path
+    options: dict[str, str]  # the driver's own; those it does not know are refused by `check`
+    spec: Callable[[], HostSpec]
+
+
+class Step(Protocol):
+    """One visible part of making a machine. Doing it twice, or after half of it was done, is harmless."""
+
+    @property
+    def name(self) -> str:
+        """Its key in the journal and its title for people; never changes within a release series."""
+
+    def describe(self) -> str:
+        """What it will do, in one line."""
+
+    def execute(self, machine: Machine, say: Say) -> Machine:
+        """Does it, and returns the record with what has become known. The last words said stay on display."""
+
+    def undo(self, machine: Machine, say: Say) -> None:
+        """Takes it back, however far it came. Nothing to take back is no error."""
+
+
+class Driver(Protocol):
+    name: str
+    abilities: Abilities
+
+    def check(self, options: dict[str, str]) -> None:
+        """Raises Unsupported or Usage, in one sentence that says what to do, before anything is made."""
+
+    def user(self) -> str:
+        """The account that `steps` lead to."""
+
+    def packages(self) -> tuple[str, ...]:
+        """Debian packages that cloud-init has to install, because the driver's images lack them."""
+
+    def steps(self, order: Order) -> tuple[Step, ...]:
+        """From nothing to a host that boots; afterwards the record has its address."""
+
+    def start(self, machine: Machine, say: Say) -> Machine:
+        """Starts a stopped host; the record returned has its address, which may be a new one."""
+
+    def stop(self, machine: Machine, say: Say, *, patience: float) -> None:
+        """Stops it, gracefully for `patience` seconds. A stopped host is no error."""
+
+    def state(self, machine: Machine) -> State: ...
+
+
+def get(name: str, store: Store) -> Driver:
+    """The driver called `name`; raises Usage naming those that there are."""
+    module = DRIVERS.get(name)
+    if module is None:
+        raise Usage(f'there is no driver "{name}". There is: {", ".join(sorted(DRIVERS))}')
+    made: Driver = importlib.import_module(module).driver(store)
+    return made

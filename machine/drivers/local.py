@@ -1,0 +1,235 @@
+"""The `local` driver: a host on this very laptop, which an SSH provisioner cannot tell from a small cloud VM.
+
+It is a system container of our own runtime: systemd as PID 1, cloud-init, sshd, an address on a bridge with
+NAT. It is a tool to develop and test with; whoever is root in it is kept from the laptop by namespaces and a
+device list, not by a hypervisor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from machine.drivers import local_rootfs
+from machine.drivers.base import Abilities, Order, Say, State, Step
+from machine.drivers.local_bundle import HostBundle, hierarchies
+from machine.drivers.local_files import resolver, write_network, write_seed
+from machine.drivers.local_network import Bridge, choose_address
+from machine.drivers.local_runtime import Runtime
+from machine.errors import Conflict, MachineError, Unsupported, Usage
+from machine.model.machine import Machine
+from machine.store.files import write_atomically
+from machine.store.store import Store
+
+_TOOLS: Final = {
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+}
+# systemd's signal for poweroff.target (systemd(1), SIGNALS); the runtime takes numbers: SIGRTMIN is 34.
+_POWEROFF: Final = "38"
+
+
+def driver(store: Store) -> LocalDriver:
+    return LocalDriver(store)
+
+
+class LocalDriver:
+    name = "local"
+    abilities = Abilities(stop=True, address_survives_stop=True, costs_money=False)
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        tag = hashlib.sha256(os.fsencode(store.directory.absolute())).hexdigest()[:8]
+        self._bridge = Bridge(tag)
+
+    def check(self, options: dict[str, str]) -> None:
+        if sys.platform != "linux":
+            raise Unsupported(
+                "`create local` needs Linux: run pymachine in a Linux VM, or make a machine in a cloud instead"
+            )
+        if os.geteuid() != 0:
+            raise Unsupported(
+                "`create local` needs root, for namespaces and a bridge: run it as  sudo -E pymachine create local …"
+            )
+        if options:
+            raise Usage(f"the local driver has no option {', '.join(sorted(options))}")
+        missing = {package for tool, package in _TOOLS.items() if shutil.which(tool) is None}
+        if missing:
+            raise Unsupported(f"`create local` needs tools: apt install {' '.join(sorted(missing))}")
+        if _file_system(self._store.directory) == "overlay":
+            raise Unsupported(
+                f"{self._store.directory} is on an overlay file system, which cannot carry another one: "
+                "set PYMACHINE_HOME to a folder on a real disk or volume"
+            )
+
+    def user(self) -> str:
+        return "pymachine"
+
+    def packages(self) -> tuple[str, ...]:
+        return ()  # they are in the root filesystem
+
+    def steps(self, order: Order) -> tuple[Step, ...]:
+        return _RootFilesystem(), _Host(self, order)
+
+    def state(self, machine: Machine) -> State:
+        host = self.host(machine.name)
+        if not host.directory.is_dir():
+            return "absent"
+        return "running" if host.runtime.running() else "stopped"
+
+    def start(self, machine: Machine, say: Say) -> Machine:
+        host = self.host(machine.name)
+        if host.runtime.running():
+            return machine
+        return self.boot(machine, host)
+
+    def stop(self, machine: Machine, say: Say, *, patience: float) -> None:
+        host = self.host(machine.name)
+        if host.runtime.running() and not host.runtime.stop(_POWEROFF, patience):
+            say(f"did not stop within {patience:g} s: killed")
+        self.halt(host)
+
+    def host(self, name: str) -> Host:
+        directory = self._store.entry(name).directory / "local"
+        identity = f"{name}-{self._bridge.tag}"
+        return Host(
+            directory, identity, Runtime(f"pymachine-{identity}", directory / "run", directory / "bundle")
+        )
+
+    def boot(self, machine: Machine, host: Host) -> Machine:
+        """From files to a running host. What was running under this name before is gone first."""
+        lower = Path(machine.driver_data["rootfs"])
+        if not lower.is_dir():
+            raise MachineError(f"{lower} is gone, and it is the base of {machine.name}'s disk: restore it")
+        self.halt(host)
+        with self._store.driver_lock(self.name):
+            gateway = self._bridge.up(machine.driver_data.get("subnet"))
+            address = choose_address(gateway, self._taken(machine.name), machine.address)
+            # On record before the lock is left: the next one to look for an address sees it.
+            data = {**machine.driver_data, "subnet": str(gateway.network)}
+            machine = replace(machine, address=address, driver_data=data)
+            self._store.save(machine)
+        write_network(host.upper, address, gateway, resolver())
+        write_atomically(host.runtime.bundle / "config.json", host.bundle(machine.name, lower).config())
+        host.runtime.root.mkdir(mode=0o700, exist_ok=True)
+        pid = host.runtime.create(host.directory / "console.log")
+        with self._store.driver_lock(self.name):
+            self._bridge.up(
+                machine.driver_data.get("subnet")
+            )  # the last of the others may have gone meanwhile
+            self._bridge.attach(host.port, pid)
+        host.runtime.start()
+        return machine
+
+    def halt(self, host: Host) -> None:
+        """No process, cgroup or interface of the host is left; the files stay."""
+        host.runtime.delete()
+        with self._store.driver_lock(self.name):
+            self._bridge.detach(host.port)
+            self._bridge.down_if_unused()
+
+    def _taken(self, name: str) -> list[str]:
+        others = (summary.machine for summary in self._store.list() if summary.name != name)
+        return [other.address for other in others if other is not None and other.driver == self.name]
+
+
+@dataclass(frozen=True)
+class Host:
+    """The files of one local host, and what runs it."""
+
+    directory: Path
+    identity: str
+    runtime: Runtime
+
+    @property
+    def upper(self) -> Path:
+        return self.directory / "upper"
+
+    @property
+    def port(self) -> str:
+        """Name of the laptop's end of its cable (IFNAMSIZ allows 15)."""
+        return "pyv-" + hashlib.sha256(self.identity.encode()).hexdigest()[:8]
+
+    def make_folders(self) -> None:
+        for name in ("upper", "work", "data", "bundle/rootfs", "run"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        # It becomes the host's "/", which everybody there must be able to enter.
+        self.upper.chmod(0o755)
+
+    def bundle(self, hostname: str, lower: Path) -> HostBundle:
+        return HostBundle(
+            hostname=hostname,
+            lower=lower,
+            upper=self.upper,
+            work=self.directory / "work",
+            data=self.directory / "data",
+            cgroup=f"/{self.runtime.name}",
+            hierarchies=hierarchies(Path("/proc/self/cgroup").read_text()),
+        )
+
+
+@dataclass(frozen=True)
+class _RootFilesystem:
+    name: str = f"root filesystem {local_rootfs.RELEASE}"
+
+    def describe(self) -> str:
+        return f"use {local_rootfs.path()}, built by mmdebstrap when it is not there"
+
+    def execute(self, machine: Machine, say: Say) -> Machine:
+        data = {**machine.driver_data, "rootfs": str(local_rootfs.ensure(say))}
+        return replace(machine, driver_data=data)
+
+    def undo(self, machine: Machine, say: Say) -> None:
+        """Nothing: it is shared, and stays in the cache."""
+
+
+@dataclass(frozen=True)
+class _Host:
+    driver: LocalDriver
+    order: Order
+
+    @property
+    def name(self) -> str:
+        return f"host {self.order.name}"
+
+    def describe(self) -> str:
+        return f"boot a system container from {self.order.directory} with an address behind NAT"
+
+    def execute(self, machine: Machine, say: Say) -> Machine:
+        self.undo(machine, say)
+        host = self.driver.host(machine.name)
+        host.make_folders()
+        write_seed(host.upper, self.order.spec(), f"i-{host.identity}-{os.urandom(4).hex()}")
+        machine = self.driver.boot(machine, host)
+        say(machine.address)
+        return machine
+
+    def undo(self, machine: Machine, say: Say) -> None:
+        host = self.driver.host(machine.name)
+        if host.directory.is_dir():
+            self.driver.halt(host)
+            if host.runtime.running():
+                raise Conflict(f"{machine.name} is still running: its files are kept. Try again")
+            shutil.rmtree(host.directory)
+
+
+def _file_system(path: Path) -> str:
+    """Type of the file system that `path`, or its nearest existing parent, is on (proc_pid_mountinfo(5))."""
+    while not path.exists():
+        path = path.parent
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        if fields.split()[2] == wanted:
+            return rest.split()[0]
+    return ""
