@@ -215,6 +215,19 @@ def delete_link(name: str) -> Message:
     return Message(RTM_DELLINK, 0, _link_header() + attribute(IFLA_IFNAME, name))
 
 
+def retire_link(index: int, new_name: str) -> tuple[Message, Message]:
+    """Take an interface down and off its bridge, then rename it: 0.2 ms where deleting a veth takes 15-30 ms.
+
+    The kernel deletes it with the network namespace of its peer.
+    """
+    off = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, IFF_UP) + attribute(IFLA_MASTER, 0)
+    # A second message, because an interface that is up cannot be renamed before Linux 6.2.
+    return (
+        Message(RTM_NEWLINK, 0, off),
+        Message(RTM_NEWLINK, 0, _link_header(index) + attribute(IFLA_IFNAME, new_name)),
+    )
+
+
 def _address_body(index: int, cidr: str) -> bytes:
     address, _, length = cidr.partition("/")
     family, packed = _packed(address)

@@ -1,0 +1,382 @@
+"""The default bridge network: a Linux bridge, an address per container, published ports, outbound NAT.
+
+What was asked for is in the state database (ipam.py, the table network_ports); the bridge, the veths and the
+nftables table follow from it and are put right whenever they are found to differ. All calls are synchronous
+and short (well under a millisecond each, except `ensure` and `teardown`); none enters a namespace or starts a
+process.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+from collections.abc import Collection, Iterable, Sequence
+from ipaddress import IPv4Network
+
+from hostagent.errors import Conflict, EngineError, Invalid, Unavailable, Unsupported
+from hostagent.kernel import netlink, nft
+from hostagent.model.network import ANY_ADDRESS, Interface, PortBinding
+from hostagent.network import ipam, ruleset
+from hostagent.network.ports import PortReserver
+from hostagent.network.ruleset import PublishedPort
+from hostagent.statedb.database import Database
+
+INTERFACE = "eth0"  # the name inside the container
+USUAL_MTU = 1500
+
+# Interfaces with these prefixes on the host are ours: in use, and waiting for the kernel to delete them.
+LIVE_PREFIX, RETIRED_PREFIX = "pm-", "pmx-"
+
+_SYSCTLS = "/proc/sys/net/ipv4"
+
+
+def host_interface(container_id: str) -> str:
+    """The name of a container's end on the host: with the short ID, 15 characters, the kernel's limit."""
+    return LIVE_PREFIX + container_id[:12]
+
+
+class BridgeNetwork:
+    """One bridge with its containers, in the network namespace in which it was made.
+
+    `subnet` None lets it choose one that the host does not route elsewhere, and keep it. Unavailable when
+    nftables is missing. `close` gives the sockets back and changes nothing on the host.
+    """
+
+    def __init__(self, db: Database, bridge_name: str, table_name: str, subnet: str | None = None) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,14}", bridge_name):
+            raise Invalid(
+                f"bridge name {bridge_name!r}: give up to 15 small letters, digits, - and _, a letter first"
+            )
+        self._db = db
+        self._bridge = bridge_name
+        self._table = table_name
+        self._wanted_subnet = subnet
+        self._leases = ipam.Leases(db, bridge_name)
+        self._reserver = PortReserver()
+        self._nft = nft.Nft()
+        self._route = netlink.Socket()
+        self._index = 0
+        self._mtu = USUAL_MTU
+        self._generation = -1
+
+    def close(self) -> None:
+        self._nft.close()
+        self._route.close()
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The bridge's subnet. Unavailable before the first `ensure`."""
+        found = self._leases.subnet()
+        if found is None:
+            raise Unavailable(f"the bridge {self._bridge} is not set up yet")
+        return found
+
+    @property
+    def gateway(self) -> str:
+        """The bridge's address in its subnet, which is the containers' default gateway."""
+        return str(ipam.gateway_of(self.subnet))
+
+    # --- the whole ---
+
+    def ensure(self) -> None:
+        """Make or repair the bridge, its address, the sysctls and the table; idempotent, leaves traffic
+        alone.
+
+        Conflict when the subnet or the bridge's name is used otherwise, Unavailable when the host does not
+        allow it.
+        """
+        links = self._route.links()
+        bridge = next((link for link in links if link.name == self._bridge), None)
+        if bridge is not None and bridge.kind != "bridge":
+            raise Conflict(f"the interface {self._bridge} exists and is no bridge: choose another name")
+        routes = self._route.routes()
+        network = self._settle_subnet(routes, bridge.index if bridge is not None else 0)
+        self._leases.set_subnet(network)
+        self._mtu = _uplink_mtu(links, routes)
+        self._index = self._ensure_bridge(bridge, network)
+        _set_sysctl("ip_forward")
+        # A packet from 127.0.0.1 to a published port leaves through the bridge, and its answer comes back
+        # there.
+        _set_sysctl(f"conf/{self._bridge}/route_localnet")
+        self._install_table()
+
+    def _settle_subnet(self, routes: Sequence[netlink.Route], own_index: int) -> IPv4Network:
+        foreign = [
+            IPv4Network(route.destination) for route in routes if not own_index or route.link != own_index
+        ]
+        kept = self._leases.subnet()
+        if kept is not None and self._wanted_subnet in (None, str(kept)):
+            # Containers have addresses of it: a route that came later does not move them.
+            if self._leases.holders() or not any(
+                kept.overlaps(other) for other in foreign if other.prefixlen
+            ):
+                return kept
+        elif kept is not None and self._leases.holders():
+            raise Conflict(
+                f"containers of the bridge {self._bridge} have addresses in {kept}: "
+                f"remove them before you give it {self._wanted_subnet}"
+            )
+        return ipam.choose_subnet(foreign, self._wanted_subnet)
+
+    def _ensure_bridge(self, bridge: netlink.Link | None, network: IPv4Network) -> int:
+        gateway = ipam.gateway_of(network)
+        try:
+            if bridge is None:
+                self._route.request(netlink.new_bridge(self._bridge, ipam.mac_for(gateway), self._mtu))
+                bridge = self._route.link(self._bridge)
+                if bridge is None:
+                    raise Unavailable(f"the bridge {self._bridge} was removed while it was being made")
+            address = f"{gateway}/{network.prefixlen}"
+            stale = [found for found in self._route.addresses(bridge.index) if found != address]
+            self._route.request(
+                *(netlink.delete_address(bridge.index, found) for found in stale),
+                netlink.new_address(bridge.index, address),
+                netlink.link_up(bridge.index),
+            )
+        except OSError as error:
+            raise Unavailable(
+                f"cannot set up the bridge {self._bridge} with {network}: {error.strerror}"
+            ) from error
+        return bridge.index
+
+    def teardown(self) -> None:
+        """Remove the table, the bridge, its veths, and every lease and port; ip_forward stays as it is."""
+        self._nft.run(ruleset.remove_table(self._table))
+        bridge = self._route.link(self._bridge)
+        if bridge is not None:
+            self._delete_links([*self._own_links(bridge.index), self._bridge])
+        self._leases.forget_bridge()
+        self._index = 0
+
+    def reconcile(self, live_container_ids: Iterable[str]) -> None:
+        """Drop the leases, ports and veths of all containers but these, then `ensure`."""
+        live = set(live_container_ids)
+        self._leases.drop_all(self._leases.holders() - live)
+        with self._db.transaction() as tx:
+            rows = self._db.query(
+                "SELECT DISTINCT container_id FROM network_ports WHERE bridge = ?", (self._bridge,)
+            )
+            for row in rows:
+                if row["container_id"] not in live:
+                    tx.execute(
+                        "DELETE FROM network_ports WHERE bridge = ? AND container_id = ?",
+                        (self._bridge, row["container_id"]),
+                    )
+        self.ensure()
+        keep = {host_interface(container_id) for container_id in live}
+        self._delete_links([name for name in self._own_links(self._index) if name not in keep])
+
+    def _own_links(self, bridge_index: int) -> list[str]:
+        return [link.name for link in self._route.links(bridge_index) if link.name.startswith(LIVE_PREFIX)]
+
+    def _delete_links(self, names: Sequence[str]) -> None:
+        # One datagram, but not more than the socket's buffer holds acknowledgements for.
+        for start in range(0, len(names), 64):
+            part = names[start : start + 64]
+            self._route.request(*(netlink.delete_link(name) for name in part), ignore={errno.ENODEV})
+
+    # --- endpoints ---
+
+    def allocate(self, container_id: str, mac: str | None = None) -> Interface:
+        """The interface that the container is to have; the same one each time until `release`.
+
+        Invalid for a MAC that is none, Unavailable when the subnet is full.
+        """
+        if mac is not None:
+            try:
+                group = netlink.mac_bytes(mac)[0] & 1
+            except ValueError as error:
+                raise Invalid(f"invalid MAC address: {error}") from error
+            if group:
+                raise Invalid(f"invalid MAC address: {mac} is a group address: make the first octet even")
+        lease = self._leases.take(container_id, mac)
+        network = self.subnet
+        return Interface(
+            name=INTERFACE,
+            mac=lease.mac,
+            addresses=(f"{lease.address}/{network.prefixlen}",),
+            gateway=str(ipam.gateway_of(network)),
+            mtu=self._mtu,
+        )
+
+    def release(self, container_id: str) -> None:
+        """Free the container's address; no error when it has none."""
+        self._leases.drop(container_id)
+
+    def connect(self, container_id: str, interface: Interface, netns_fd: int) -> str:
+        """Put `interface` into the namespace and its other end on the bridge; returns the name of that end.
+
+        A bridge or table that somebody damaged is repaired first. EngineError when the kernel refuses.
+        """
+        if self._nft.generation() != self._generation:
+            self.ensure()
+        name = host_interface(container_id)
+        for last_try in (False, True):
+            try:
+                self._route.request(netlink.new_veth(name, self._index, interface, netns_fd))
+                return name
+            except OSError as error:
+                if last_try or error.errno == errno.EXFULL:
+                    raise self._not_connected(container_id, error) from error
+                if error.errno == errno.EEXIST:
+                    # Left from a daemon that was killed between the container's end and `disconnect`.
+                    self._delete_links([name])
+                else:
+                    self.ensure()
+        raise AssertionError("the second try returns or raises")
+
+    def _not_connected(self, container_id: str, error: OSError) -> EngineError:
+        why = error.strerror
+        if error.errno == errno.EXFULL:
+            why = "the bridge is full: Linux allows 1,023 interfaces on one"
+        return EngineError(
+            f"cannot connect container {container_id[:12]} to the bridge {self._bridge}: {why}"
+        )
+
+    def disconnect(self, container_id: str) -> None:
+        """Take the container off the bridge when it has ended; no error when it is not there.
+
+        The kernel deletes the interface with the container's network namespace, in its own time.
+        """
+        link = self._route.link(host_interface(container_id))
+        if link is None:
+            return
+        # ENODEV: the kernel was quicker.
+        self._route.request(
+            *netlink.retire_link(link.index, f"{RETIRED_PREFIX}{link.index}"), ignore={errno.ENODEV}
+        )
+
+    # --- published ports ---
+
+    def reserve_port(self, binding: PortBinding) -> socket.socket:
+        """A socket that holds the host's port, bound and not listening: see `PortReserver.reserve`.
+
+        Conflict names the container or the program that has the port, where that can be told.
+        """
+        if ":" in binding.host_ip:
+            raise Unsupported(
+                f"publishing on the IPv6 address {binding.host_ip} is not built yet: give an IPv4 address"
+            )
+        if binding.host_port and not binding.host_port_end:
+            self._refuse_if_published(binding, container_id=None)
+        return self._reserver.reserve(binding)
+
+    def _refuse_if_published(self, binding: PortBinding, container_id: str | None) -> None:
+        address = "" if binding.any_address else binding.host_ip
+        rows = self._db.query(
+            "SELECT container_id FROM network_ports WHERE bridge = ? AND proto = ? AND host_port = ? "
+            "AND (host_ip = ? OR host_ip = '' OR ? = '') AND container_id IS NOT ?",
+            (self._bridge, binding.proto, binding.host_port, address, address, container_id),
+        )
+        if rows:
+            holder = rows[0]["container_id"][:12]
+            raise Conflict(
+                f"Bind for {binding.host_ip or ANY_ADDRESS}:{binding.host_port} failed: port is already "
+                f"allocated (by container {holder}): choose another host port"
+            )
+
+    def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding]) -> None:
+        """Send the bindings' host ports to the container, in place of what it published before.
+
+        One transaction in the database and one in nftables. Invalid when a host port is still open ("any"),
+        Conflict when another container has it.
+        """
+        ports = [_published(ip, binding) for binding in bindings]
+        if len({(port.map, port.key) for port in ports}) != len(ports):
+            raise Conflict("the same host port is published twice: choose another one for one of them")
+        with self._db.transaction() as tx:
+            for binding in bindings:
+                self._refuse_if_published(binding, container_id)
+            before = self._take_back(container_id)
+            tx.executemany(
+                "INSERT INTO network_ports VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        self._bridge,
+                        p.proto,
+                        p.host_ip,
+                        p.host_port,
+                        container_id,
+                        p.container_ip,
+                        p.container_port,
+                    )
+                    for p in ports
+                ],
+            )
+            self._change_table(before, ports)
+
+    def unpublish(self, container_id: str) -> None:
+        """Withdraw all ports of the container; no error when it has none."""
+        with self._db.transaction():
+            self._change_table(self._take_back(container_id), [])
+
+    def _take_back(self, container_id: str) -> list[PublishedPort]:
+        rows = self._db.query(
+            "DELETE FROM network_ports WHERE bridge = ? AND container_id = ? "
+            "RETURNING proto, host_ip, host_port, container_ip, container_port",
+            (self._bridge, container_id),
+        )
+        return [PublishedPort(*row) for row in rows]
+
+    def _change_table(self, removed: Collection[PublishedPort], added: Collection[PublishedPort]) -> None:
+        if not removed and not added:
+            return
+        # The database is right already. Somebody changed the ruleset since we did, or our elements are not as
+        # we left them: write the whole table from it.
+        if self._nft.generation() != self._generation:
+            self._install_table()
+            return
+        try:
+            self._nft.run(ruleset.delete_ports(self._table, removed) + ruleset.add_ports(self._table, added))
+        except nft.NftError:
+            self._install_table()
+        else:
+            self._generation = self._nft.generation()
+
+    def _install_table(self) -> None:
+        rows = self._db.query(
+            "SELECT proto, host_ip, host_port, container_ip, container_port "
+            "FROM network_ports WHERE bridge = ?",
+            (self._bridge,),
+        )
+        ports = [PublishedPort(*row) for row in rows]
+        try:
+            self._nft.run(ruleset.replace_table(self._table, self._bridge, str(self.subnet), ports))
+        except nft.NftError as error:
+            raise Unavailable(f"nftables refuses the table {self._table}: {error}") from error
+        self._generation = self._nft.generation()
+
+
+def _published(ip: str, binding: PortBinding) -> PublishedPort:
+    if not binding.host_port or binding.host_port_end:
+        raise Invalid(f"{binding}: reserve a host port before publishing it")
+    return PublishedPort(
+        proto=binding.proto,
+        host_ip="" if binding.any_address else binding.host_ip,
+        host_port=binding.host_port,
+        container_ip=ip,
+        container_port=binding.container_port,
+    )
+
+
+def _uplink_mtu(links: Sequence[netlink.Link], routes: Sequence[netlink.Route]) -> int:
+    """Bytes: what leaves the host must fit its default route's interface (1460 on Google's cloud)."""
+    uplinks = {route.link for route in routes if route.destination == "0.0.0.0/0"}
+    return min([USUAL_MTU, *(link.mtu for link in links if link.index in uplinks)])
+
+
+def _set_sysctl(name: str) -> None:
+    """Set net.ipv4.<name> to 1 unless it is; it belongs to the network namespace that we are in."""
+    path = f"{_SYSCTLS}/{name}"
+    try:
+        with open(path) as current:
+            if current.read().strip() == "1":
+                return
+        with open(path, "w") as setting:
+            setting.write("1\n")
+    except OSError as error:
+        raise Unavailable(
+            f"cannot set net.ipv4.{name.replace('/', '.')}=1: {error.strerror}: "
+            "the bridge network needs it; set it on the host and start the engine again"
+        ) from error

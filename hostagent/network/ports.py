@@ -1,0 +1,148 @@
+"""Ports of the host: holding them, and finding out who else does.
+
+A published port is a rule and not a listener, so a bound socket that never listens stands for it: "port in
+use" is true for everybody else, and stays true while the daemon restarts (the container's shim keeps the
+socket).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+from hostagent.errors import Conflict, EngineError, Invalid, Unsupported
+from hostagent.model.network import ANY_ADDRESS, PortBinding, Protocol
+
+# Where Docker looks for a free port: Linux's default net.ipv4.ip_local_port_range.
+FIRST_FREE, LAST_FREE = 32768, 60999
+
+_SOCKETS: dict[Protocol, tuple[int, int]] = {
+    "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
+    "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
+    "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
+}
+
+
+class PortReserver:
+    """Hands out bound sockets; free ports are tried upwards from the last, so that none returns at once."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_FREE
+
+    def reserve(self, binding: PortBinding) -> socket.socket:
+        """A socket bound to the binding's address and port, not listening; the caller owns it.
+
+        With `host_port` 0 or a range the port is in `getsockname()[1]`. Conflict when it is taken (all of it,
+        for a range), Invalid when the host has no such address, Unsupported for IPv6 and for protocols the
+        kernel lacks.
+        """
+        if binding.host_port_end:
+            return self._first_of(binding, range(binding.host_port, binding.host_port_end + 1))
+        if binding.host_port:
+            return _hold(binding, binding.host_port)
+        count = LAST_FREE - FIRST_FREE + 1
+        start = self._next - FIRST_FREE
+        held = self._first_of(binding, [FIRST_FREE + (start + step) % count for step in range(count)])
+        port: int = held.getsockname()[1]
+        self._next = port + 1 if port < LAST_FREE else FIRST_FREE
+        return held
+
+    @staticmethod
+    def _first_of(binding: PortBinding, ports: range | list[int]) -> socket.socket:
+        for port in ports:
+            try:
+                return _bound(binding, port)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise _refusal(binding, port, error) from error
+        raise Conflict(
+            f"Bind for {binding.host_ip or ANY_ADDRESS} failed: all ports from {ports[0]} to {ports[-1]} are "
+            "allocated: choose other host ports"
+        )
+
+
+def _hold(binding: PortBinding, port: int) -> socket.socket:
+    try:
+        return _bound(binding, port)
+    except OSError as error:
+        raise _refusal(binding, port, error) from error
+
+
+def _bound(binding: PortBinding, port: int) -> socket.socket:
+    address = (binding.host_ip or ANY_ADDRESS, port)
+    kind, number = _SOCKETS[binding.proto]
+    held = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, number)
+    try:
+        try:
+            held.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or binding.proto != "tcp":
+                raise
+            # Connections of an earlier server in TIME_WAIT count as use, except for a socket with
+            # SO_REUSEADDR. Such a socket in turn is no obstacle for the next one unless it listens. So:
+            # listen for a moment, which settles who owns the port (inet_csk_get_port in the kernel), then
+            # only stay bound.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(address)
+            held.listen(1)
+            held.shutdown(socket.SHUT_RDWR)
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
+def _refusal(binding: PortBinding, port: int, error: OSError) -> EngineError:
+    where = f"{binding.host_ip or ANY_ADDRESS}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        holder = holder_of(binding.proto, port)
+        by = f" (by {holder})" if holder else ""
+        return Conflict(
+            f"Bind for {where} failed: port is already allocated{by}: choose another host port, for example "
+            f"-p {port + 1 if port < 65535 else port - 1}:{binding.container_port}"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return Invalid(f"Bind for {where} failed: the host has no such address: see `ip address`")
+    if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+        return Unsupported(f"Bind for {where} failed: this host's kernel has no {binding.proto}")
+    return EngineError(f"Bind for {where} failed: {error.strerror}")
+
+
+def holder_of(proto: Protocol, port: int) -> str | None:
+    """Who has the port open, as "nginx, pid 812", from /proc; None when that cannot be told.
+
+    A socket that is bound and does not listen is not in /proc/net, so containers' own ports are not found
+    here.
+    """
+    inodes = {f"socket:[{inode}]" for inode in _inodes(proto, port)}
+    if not inodes:
+        return None
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            targets = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+            if inodes.isdisjoint(targets):
+                continue
+            with open(f"/proc/{pid}/comm") as comm:
+                return f"{comm.read().strip()}, pid {pid}"
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile, or is not ours to look into
+    return None
+
+
+def _inodes(proto: Protocol, port: int) -> Iterator[str]:
+    """Inodes of the sockets that listen on (tcp) or are bound to (udp) a port; proc(5), /proc/net/tcp."""
+    wanted = struct.pack(">H", port).hex().upper()
+    for name in (proto, f"{proto}6"):
+        try:
+            with open(f"/proc/net/{name}") as table:
+                rows = [line.split() for line in table][1:]
+        except FileNotFoundError:
+            continue
+        for row in rows:
+            listening = row[3] == "0A" or proto == "udp"
+            if listening and row[1].rpartition(":")[2] == wanted:
+                yield row[9]
