@@ -1,4 +1,4 @@
-"""What tests need from the machine: named with the Debian package that has it, and never skipped silently in CI."""
+"""What tests need from the machine: named with its Debian package, and never skipped silently in CI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def unavailable(what: str) -> NoReturn:
 
 
 def need(command: str, package: str) -> str:
-    """Absolute path of a command; without it the test is unavailable and says which Debian package to install."""
+    """Absolute path of a command; without it the test is unavailable and names the package."""
     path = shutil.which(command, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
         unavailable(f"this test needs the command {command}: apt-get install {package}")

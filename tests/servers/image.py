@@ -1,4 +1,4 @@
-"""Images made by our own few lines, in `docker load` format: busybox from Debian's busybox-static, and variants of it.
+"""Images made by our own few lines, in `docker load` format: busybox from busybox-static, and variants.
 
 Nothing here uses pymachine's image code, so that both can be wrong only independently. Format: Docker image
 specification v1.2 (manifest.json, one config, layers as tar).
@@ -18,6 +18,11 @@ from pathlib import Path
 
 CREATED = "2024-01-01T00:00:00Z"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PASSWD = b"""\
+root:x:0:0:root:/root:/bin/sh
+daemon:x:1:1:daemon:/usr/sbin:/bin/false
+www:x:33:33:www:/var/www:/bin/sh
+"""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -50,37 +55,24 @@ def layer(entries: Iterable[Entry]) -> bytes:
 
 def busybox_layer(binary: Path) -> bytes:
     """A root file system of one static binary, a link per applet, and the accounts that tests use."""
-    applets = subprocess.run(
-        [str(binary), "--list"], check=True, capture_output=True, text=True
-    ).stdout.split()
-    folders = {
-        "bin": 0o755,
-        "etc": 0o755,
-        "home": 0o755,
-        "root": 0o700,
-        "tmp": 0o1777,
-        "usr": 0o755,
-        "var": 0o755,
-    }
+    listing = subprocess.run([str(binary), "--list"], check=True, capture_output=True, text=True)
+    folders = {"root": 0o700, "tmp": 0o1777} | dict.fromkeys(
+        ["bin", "etc", "home", "usr", "usr/bin", "var"], 0o755
+    )
     entries = [Entry(name, tarfile.DIRTYPE, mode) for name, mode in folders.items()]
-    entries += [
-        Entry("usr/bin", tarfile.DIRTYPE, 0o755),
-        Entry("usr/bin/env", tarfile.SYMTYPE, 0o777, link="/bin/busybox"),
-    ]
     entries.append(Entry("bin/busybox", mode=0o755, data=binary.read_bytes()))
+    for name in sorted(set(listing.stdout.split()) - {"busybox"}):
+        entries.append(Entry(f"bin/{name}", tarfile.LNKTYPE, 0o755, link="bin/busybox"))
     entries += [
-        Entry(f"bin/{name}", tarfile.LNKTYPE, 0o755, link="bin/busybox")
-        for name in applets
-        if name != "busybox"
+        Entry("usr/bin/env", tarfile.SYMTYPE, 0o777, link="/bin/busybox"),
+        Entry("etc/passwd", data=PASSWD),
+        Entry("etc/group", data=b"root:x:0:\ndaemon:x:1:\nwww:x:33:\nstaff:x:50:www\n"),
     ]
-    accounts = b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\nwww:x:33:33:www:/var/www:/bin/sh\n"
-    groups = b"root:x:0:\ndaemon:x:1:\nwww:x:33:\nstaff:x:50:www\n"
-    entries += [Entry("etc/passwd", data=accounts), Entry("etc/group", data=groups)]
     return layer(entries)
 
 
 def archive(path: Path, tags: list[str], layers: list[bytes], config: Mapping[str, object]) -> str:
-    """Write a docker-archive and return the image ID (`sha256:…`). `config` is the image config's `config` member."""
+    """Write a docker-archive and return the image ID (`sha256:…`). `config` is the member of that name."""
     document = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",

@@ -1,57 +1,80 @@
-"""Network namespaces for tests: held by a process, entered by nsenter, gone with the process.
+"""Namespaces for tests: held by a process, entered by nsenter, gone with the process.
 
 No names in /run/netns (nothing to leak) and no `ip netns exec` (it remounts /sys, which hides the cgroups).
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import time
-from types import TracebackType
 
 from tests.tools import need
 
+# As PID 1 of a PID namespace the shell reaps orphans while it waits; the first line says that all is set up.
+HOLD = "ip link set lo up && echo ready && sleep infinity & wait; wait"
+
 
 class Namespace:
-    """A network namespace of one's own with loopback up; a context manager."""
+    """A network namespace with loopback up; a context manager.
 
-    def __init__(self) -> None:
-        own = os.readlink("/proc/self/ns/net")
-        self._holder = subprocess.Popen([need("unshare", "util-linux"), "--net", "sleep", "infinity"])
-        deadline = time.monotonic() + 5
-        while os.readlink(f"/proc/{self._holder.pid}/ns/net") == own:
-            if time.monotonic() > deadline:
-                raise RuntimeError("unshare did not make a network namespace in 5 s")
-            time.sleep(0.002)
-        self.run(["ip", "link", "set", "lo", "up"])
+    `processes=True` adds a PID and a mount namespace with a /proc: leaving the context then ends every
+    process that was started inside, daemonised ones too.
+    """
 
-    @property
-    def pid(self) -> int:
-        """A process inside, for `/proc/PID/ns/net`."""
-        return self._holder.pid
+    def __init__(self, processes: bool = False) -> None:
+        extra = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"] if processes else []
+        self._holder = subprocess.Popen(
+            [need("unshare", "util-linux"), "--net", *extra, "sh", "-c", HOLD],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout
+        if self._holder.stdout.readline() != "ready\n":
+            raise RuntimeError("could not make namespaces: unshare or ip failed")
+        self._kinds = ["--net", "--mount", "--pid"] if processes else ["--net"]
+        self.pid = _child_of(self._holder.pid) if processes else self._holder.pid
 
     @property
     def path(self) -> str:
-        return f"/proc/{self._holder.pid}/ns/net"
+        """Path of the network namespace."""
+        return f"/proc/{self.pid}/ns/net"
 
     def command(self, argv: list[str]) -> list[str]:
         """`argv` so that it runs inside."""
-        return [need("nsenter", "util-linux"), f"--net={self.path}", "--", *argv]
+        return [need("nsenter", "util-linux"), "-t", str(self.pid), *self._kinds, "--", *argv]
 
     def run(self, argv: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run inside; raises CalledProcessError with the output."""
         return subprocess.run(self.command(argv), check=True, capture_output=True, text=True, timeout=timeout)
 
+    def close(self) -> None:
+        """End the holder and, in a PID namespace, everything else in it."""
+        for child in children_of(self._holder.pid):
+            subprocess.run(["kill", "-KILL", str(child)], check=False, capture_output=True)
+        self._holder.kill()
+        self._holder.wait()
+        assert self._holder.stdout
+        self._holder.stdout.close()
+
     def __enter__(self) -> Namespace:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._holder.send_signal(signal.SIGKILL)
-        self._holder.wait()
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def children_of(pid: int) -> list[int]:
+    """PIDs of the living children of a process (any of its threads)."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def _child_of(pid: int) -> int:
+    (child,) = children_of(pid)
+    return child
 
 
 def connect(

@@ -1,0 +1,132 @@
+"""Our daemon, bare: no systemd and no machine, in a PID, mount and network namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.leaks import TAG
+from tests.servers.cgroups import remove_cgroup
+from tests.servers.engine import REGISTRY_PORT, Engine
+from tests.servers.namespace import Namespace, children_of, connect
+
+START_SECONDS = 20
+SOURCE = Path(__file__).resolve().parents[2]
+
+
+class Daemon:
+    """A daemon that tests may kill and start again; containers belong to the namespace, not to it."""
+
+    def __init__(self, engine: Engine, work: Path, parent: str) -> None:
+        self.engine, self._work, self._parent = engine, work, parent
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = work / "daemon.log"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.engine.namespace.command(self._command()),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=SOURCE,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"hostagent did not start:\n{self.log()[-3000:]}")
+            time.sleep(0.02)
+
+    def log(self) -> str:
+        """Everything that its incarnations wrote to stdout and stderr."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """PID of the daemon itself (nsenter forks to enter a PID namespace)."""
+        assert self._process
+        (pid,) = children_of(self._process.pid)
+        return pid
+
+    @property
+    def launcher_pid(self) -> int | None:
+        """PID of its launcher; None while it is being respawned."""
+        for pid in children_of(self.pid):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if b"launcher" in file.read():
+                        return pid
+            except OSError:
+                continue
+        return None
+
+    def kill(self) -> None:
+        """kill -9 the daemon."""
+        assert self._process
+        os.kill(self.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+    def stop(self) -> None:
+        """End it as systemd would: SIGTERM, and SIGKILL when it does not go."""
+        assert self._process
+        if self._process.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def _answers(self) -> bool:
+        try:
+            return self.engine.api("GET", "/_ping").status == 200
+        except OSError:
+            return False
+
+    def _command(self) -> list[str]:
+        work = self._work
+        command = [sys.executable, "-m", "hostagent.daemon", "--root", f"{work}/root", "--run", f"{work}/run"]
+        command += [
+            "--host",
+            f"unix://{self.engine.socket}",
+            "--bridge",
+            "pm0",
+            "--cgroup-parent",
+            self._parent,
+        ]
+        return [*command, "--insecure-registry", f"127.0.0.1:{REGISTRY_PORT}"]
+
+
+@contextmanager
+def hostagent(cli: Path) -> Iterator[Daemon]:
+    """A running daemon; `cli` is the docker client that its Engine uses."""
+    with (
+        tempfile.TemporaryDirectory(prefix="pmt-agent-", ignore_cleanup_errors=True) as name,
+        Namespace() as outside,
+        Namespace(processes=True) as inside,
+    ):
+        work, parent = Path(name), f"/{TAG}-{Path(name).name[-8:]}"
+        engine = Engine("hostagent", work / "docker.sock", work / "share", inside, cli)
+        engine.share.mkdir()
+        give_uplink(inside, outside)
+        daemon = Daemon(engine, work, parent)
+        try:
+            daemon.start()
+            yield daemon
+            daemon.stop()
+        finally:
+            inside.close()
+            remove_cgroup(parent)
+
+
+def give_uplink(inside: Namespace, outside: Namespace) -> None:
+    """A default route that leads to `outside`: an engine has a way out, but no internet."""
+    connect(inside, outside, "198.51.100.2/24", "198.51.100.1/24", name="eth0")
+    inside.run(["ip", "route", "add", "default", "via", "198.51.100.1"])
