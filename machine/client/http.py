@@ -124,7 +124,11 @@ class Response:
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes. Raises Unavailable when it is cut off."""
         while self._connection is not None:
-            data = self._connection.read_body()
+            try:
+                data = self._connection.read_body()
+            except BaseException:
+                self.close()
+                raise
             if data is None:
                 connection, self._connection = self._connection, None
                 self._owner._give_back(connection)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from machine.errors import Denied, HostKeyMismatch, MachineError, Unavailable
@@ -34,19 +35,24 @@ def connect(machine: Machine, *, timeout: float = 15.0, passphrase: str | None =
     types = hostkey.key_types(machine)
     session = _session(machine, timeout, types, passphrase)
     wire: Wire | None = None
+    hops = tuple(_hops(session))
     try:
-        if not session.gateway:
+        if hops:
+            wire = Wire(session.open_gateway())
+            session.gateway = None  # used: `open` shall take the wire
+        elif not session.gateway:
             wire = Wire(_dial(machine, session.host, int(session.port), timeout))
+        if wire is not None:  # a ProxyCommand reads in its own way
             session.connect_kwargs["sock"] = wire
         session.open()
     except BaseException as error:
-        _close(session, wire)
+        Connection(machine, session, wire, hops).close()
         if isinstance(error, MachineError) or not isinstance(error, Exception):
             raise
         raise _translate(machine, error) from error
     if wire is not None:
         wire.settle()
-    return Connection(machine, session, wire)
+    return Connection(machine, session, wire, hops)
 
 
 def _session(machine: Machine, timeout: float, types: tuple[str, ...], passphrase: str | None) -> Any:
@@ -91,13 +97,19 @@ def _session(machine: Machine, timeout: float, types: tuple[str, ...], passphras
         connect_kwargs=options,
     )
     session.client.set_missing_host_key_policy(OnlyKnownKeys())
-    hop = session.gateway
-    while hop and not isinstance(hop, str):
+    for hop in _hops(session):
         # A jump host is not ours: the user's own known_hosts decides, as with ssh.
         hop.client.load_system_host_keys()
         hop.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        hop = hop.gateway
     return session
+
+
+def _hops(session: Any) -> Iterator[Any]:
+    """The jump hosts (fabric connections), the nearest to the machine first; a ProxyCommand is none."""
+    hop = session.gateway
+    while hop and not isinstance(hop, str):
+        yield hop
+        hop = hop.gateway
 
 
 def _signatures(key_type: str) -> tuple[str, ...]:
@@ -117,16 +129,6 @@ def _dial(machine: Machine, host: str, port: int, timeout: float) -> socket.sock
         raise Unavailable(
             f"{machine.name} ({host} port {port}) cannot be reached: {error.strerror or error}"
         ) from error
-
-
-def _close(session: Any, wire: Wire | None) -> None:
-    session.client.close()
-    hop = session.gateway
-    while hop and not isinstance(hop, str):
-        hop.client.close()
-        hop = hop.gateway
-    if wire is not None:
-        wire.close()
 
 
 def _translate(machine: Machine, error: Exception) -> MachineError:

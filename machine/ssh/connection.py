@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -35,10 +35,11 @@ class Completed:
 class Connection:
     """Made by `machine.ssh.connect.connect`; as a context manager it closes its sockets and threads."""
 
-    def __init__(self, machine: Machine, session: Any, wire: Wire | None) -> None:
+    def __init__(self, machine: Machine, session: Any, wire: Wire | None, hops: Sequence[Any] = ()) -> None:
         self.machine = machine
         self._session = session
         self._wire = wire
+        self._hops = hops
 
     @property
     def transport(self) -> paramiko.Transport:
@@ -52,7 +53,7 @@ class Connection:
 
     @property
     def last_heard(self) -> float | None:
-        """time.monotonic() of the last bytes from the host; None (not known) through a jump host."""
+        """time.monotonic() of the last bytes from the host; None (not known) with a ProxyCommand."""
         return self._wire.last_heard if self._wire is not None else None
 
     def run(
@@ -115,12 +116,10 @@ class Connection:
 
     def close(self) -> None:
         self._session.client.close()
-        hop = self._session.gateway
-        while hop and not isinstance(hop, str):
-            hop.client.close()
-            hop = hop.gateway
         if self._wire is not None:
             self._wire.close()
+        for hop in self._hops:
+            hop.client.close()
 
     def __enter__(self) -> Connection:
         return self

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import paramiko
 
 READ_AHEAD: Final = 256 * 1024
 HANDSHAKE_TICK: Final = 1.0  # seconds; paramiko looks at its own deadlines when a read times out
@@ -17,14 +20,14 @@ IDLE_TICK: Final = 30.0
 
 
 class Wire:
-    """A connected stream socket as paramiko wants one; owner of the socket."""
+    """A connected stream as paramiko wants one; owner of it. Through a jump host it is a channel there."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
         self._sock = sock
         self._ahead = memoryview(b"")
         self._closed = False  # read by paramiko.Transport.stop_thread
         self.last_heard = time.monotonic()  # seconds, when bytes last came from the peer
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+        if isinstance(sock, socket.socket):
             _tune(sock)
         sock.settimeout(HANDSHAKE_TICK)
 
