@@ -1,0 +1,129 @@
+"""The composition root: every part is made here, once, and given what it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from hostagent.api.application import Application
+from hostagent.daemon import options as configuration
+from hostagent.daemon.options import Options
+from hostagent.daemon.sockets import listening, notify
+from hostagent.engine.bundles import Bundles
+from hostagent.engine.containers import Containers
+from hostagent.engine.endpoints import Endpoints
+from hostagent.engine.engine import Engine
+from hostagent.engine.events import EventBus
+from hostagent.engine.execs import Execs
+from hostagent.engine.launcher import Launcher
+from hostagent.engine.lifecycle import Lifecycle
+from hostagent.engine.reconcile import Reconciler
+from hostagent.engine.seccompcache import SeccompCache
+from hostagent.errors import EngineError, Unavailable
+from hostagent.image.service import ImageService
+from hostagent.kernel.cgroup import Cgroup
+from hostagent.network.bridge import BridgeNetwork
+from hostagent.registry.config import RegistryConfig
+from hostagent.statedb.database import Database
+
+log = logging.getLogger("hostagent")
+
+TABLE = "pymachine"
+"""Our nftables table; one daemon per network namespace."""
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; containers go on afterwards."""
+    try:
+        options = configuration.parse(sys.argv[1:])
+        logging.basicConfig(
+            level=logging.DEBUG if options.debug else logging.INFO,
+            format="%(levelname)s %(name)s: %(message)s",
+        )
+        asyncio.run(serve(options))
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+async def serve(options: Options) -> None:
+    """Make everything, reconcile, listen, wait for the end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    for directory in (options.root, options.run):
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    lock = _only_one(options.root)
+    sockets = listening(options.hosts)
+    database = Database(options.root / "state.db")
+    containers_directory = str(options.root / "containers")
+    events = EventBus()
+    registries = RegistryConfig(mirrors=options.mirrors, insecure=options.insecure)
+    images = ImageService(options.root, database, registries)
+    bridge = BridgeNetwork(database, options.bridge, TABLE, options.subnet or None)
+    bridge.ensure()
+    shims_cgroup = f"{options.cgroup_parent}/shims"
+    Cgroup(shims_cgroup).create()
+    containers = Containers(database, containers_directory)
+    launcher = Launcher(str(options.run), shims_cgroup)
+    bundles = Bundles(images, SeccompCache(str(options.root / "seccomp")), options.cgroup_parent)
+    endpoints = Endpoints(bridge)
+    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events)
+    execs = Execs(containers, events)
+    engine = Engine(
+        containers,
+        lifecycle,
+        execs,
+        images,
+        events,
+        str(options.root),
+        _engine_id(options.root),
+        options.mirrors,
+        options.insecure,
+    )
+    reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
+    launcher.ensure()
+    await reconciler.run()
+    bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
+    application = Application(engine, images)
+    for listener in sockets:
+        await application.listen(listener)
+    reconciler.start_by_policy()
+    gc.freeze()
+    notify("READY=1")
+    log.info("ready (pid %d), %d containers", os.getpid(), len(containers.all()))
+    await stop.wait()
+    notify("STOPPING=1")
+    await application.close()
+    await lifecycle.close()
+    launcher.close()
+    database.close()
+    os.close(lock)
+
+
+def _only_one(root: Path) -> int:
+    """Two daemons over one state would each undo the other's work."""
+    fd = os.open(root / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Unavailable(
+            f"another hostagent works on {root}: stop it, or give this one another --root"
+        ) from None
+    return fd
+
+
+def _engine_id(root: Path) -> str:
+    """Random, made once, kept."""
+    path = root / "engine-id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(16))
+    return path.read_text()

@@ -1,0 +1,83 @@
+"""The daemon's command line and its configuration file, read once into one frozen object."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostagent.errors import Invalid
+
+CONFIG = "/etc/pymachine/daemon.json"
+KNOWN_KEYS = frozenset({"registry-mirrors", "insecure-registries", "bip"})
+
+
+@dataclass(frozen=True)
+class Options:
+    """`hosts` are unix:///path addresses; none means sockets from systemd. `subnet` is the bridge's, "" to choose."""
+
+    root: Path
+    run: Path
+    hosts: tuple[str, ...]
+    bridge: str
+    subnet: str
+    cgroup_parent: str
+    mirrors: tuple[str, ...]
+    insecure: tuple[str, ...]
+    debug: bool
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Options from the command line; lists add to those of the configuration file. Invalid for a bad file."""
+    parser = argparse.ArgumentParser(
+        prog="hostagent", description="A container engine that speaks the Docker Engine API."
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("/var/lib/pymachine"), help="state, images, containers"
+    )
+    parser.add_argument(
+        "--run", type=Path, default=Path("/run/pymachine"), help="sockets and locks, gone at a reboot"
+    )
+    parser.add_argument("--host", action="append", default=[], metavar="unix:///PATH", help="where to listen")
+    parser.add_argument("--bridge", default="pymachine0", help="name of the default bridge")
+    parser.add_argument("--cgroup-parent", default="/pymachine", help="where containers' cgroups are made")
+    parser.add_argument("--registry-mirror", action="append", default=[], metavar="URL")
+    parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST[:PORT]")
+    parser.add_argument("--config", type=Path, default=Path(CONFIG), help=f"JSON file (default {CONFIG})")
+    parser.add_argument("--debug", action="store_true")
+    given = parser.parse_args(arguments)
+    file = _read(given.config)
+    return Options(
+        root=given.root,
+        run=given.run,
+        hosts=tuple(given.host),
+        bridge=given.bridge,
+        subnet=str(file.get("bip", "")),
+        cgroup_parent=given.cgroup_parent,
+        mirrors=(*_strings(file, "registry-mirrors"), *given.registry_mirror),
+        insecure=(*_strings(file, "insecure-registries"), *given.insecure_registry),
+        debug=given.debug,
+    )
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise Invalid(f"{path} is not JSON ({error}): mend it or take it away") from None
+    if not isinstance(content, dict):
+        raise Invalid(f"{path} must hold a JSON object")
+    if unknown := sorted(set(content) - KNOWN_KEYS):
+        raise Invalid(f"{path}: unknown keys {', '.join(unknown)}; known are {', '.join(sorted(KNOWN_KEYS))}")
+    return content
+
+
+def _strings(file: dict[str, object], key: str) -> list[str]:
+    value = file.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise Invalid(f"{key} must be a list of strings")
+    return value

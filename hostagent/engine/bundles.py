@@ -1,0 +1,99 @@
+"""What a start puts into a container's directory: config.json and the files that the container sees."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from hostagent.engine import capabilities, merge, mountspec, oci, validate
+from hostagent.engine.cgroupmounts import cgroup_mounts
+from hostagent.engine.container import Container
+from hostagent.engine.seccompcache import SeccompCache
+from hostagent.image.service import ImageService
+from hostagent.model.network import Interface
+from hostagent.network import files
+
+
+class Bundles:
+    """Directories of containers; `cgroup_parent` is where theirs are made."""
+
+    def __init__(self, images: ImageService, seccomp: SeccompCache, cgroup_parent: str) -> None:
+        self._images = images
+        self._seccomp = seccomp
+        self._cgroup_parent = cgroup_parent
+        self._cgroup_mounts = cgroup_mounts()
+
+    def cgroup(self, container: Container) -> str:
+        """Relative to the root of every hierarchy."""
+        return self.cgroup_of(container.id)
+
+    def cgroup_of(self, container_id: str) -> str:
+        return f"{self._cgroup_parent}/c/{container_id}"
+
+    @staticmethod
+    def make(directory: str) -> None:
+        """The empty directory of a new container: overlay upper and work, and where its root is mounted."""
+        os.makedirs(directory, mode=0o710)
+        for name in ("upper", "work", "rootfs"):
+            os.mkdir(f"{directory}/{name}", 0o755)
+
+    def write(self, container: Container, interface: Interface | None) -> None:
+        """config.json, resolv.conf, hosts, hostname. They are rewritten at each start, so torn writes do not matter."""
+        config, host = container.config, container.host
+        hostname = config.hostname or socket.gethostname()
+        binds = mountspec.parse_binds(host)
+        mountspec.ensure_sources(binds)
+        caps = capabilities.effective(host.cap_add, host.cap_drop)
+        security = validate.security_options(host)
+        image = self._images.resolve(container.image_id)
+        document = oci.render(
+            oci.Bundle(
+                container_id=container.id,
+                config=config,
+                host=host,
+                hostname=hostname,
+                args=merge.command(config),
+                capabilities=caps,
+                no_new_privileges=security.no_new_privileges,
+                seccomp_path=self._seccomp.path_for(caps) if security.seccomp else "",
+                lowerdirs=self._images.lowerdirs(image),
+                directory=container.directory,
+                binds=binds,
+                tmpfs=mountspec.parse_tmpfs(host),
+                cgroup=self.cgroup(container),
+                cgroup_mounts=self._cgroup_mounts,
+            )
+        )
+        directory = Path(container.directory)
+        (directory / "config.json").write_bytes(document)
+        (directory / "hostname").write_text(files.hostname(hostname))
+        gateway = interface.gateway if interface else None
+        (directory / "hosts").write_text(
+            files.hosts(
+                hostname,
+                config.domainname,
+                interface.ip if interface else None,
+                mountspec.parse_extra_hosts(host.extra_hosts or (), gateway),
+            )
+        )
+        (directory / "resolv.conf").write_text(
+            files.resolv_conf(
+                _host_resolv_conf(),
+                host.dns or (),
+                host.dns_search or (),
+                host.dns_options or (),
+                own_network=host.network_mode != "host",
+            )
+        )
+
+
+def _host_resolv_conf() -> str:
+    """The host's resolver configuration, past systemd-resolved's stub; "" on a host without any."""
+    try:
+        text = Path("/etc/resolv.conf").read_text()
+        if files.only_resolved_stub(text):
+            text = Path(files.RESOLVED_CONF).read_text()
+    except FileNotFoundError:
+        return ""
+    return text

@@ -1,0 +1,52 @@
+"""Which capabilities a container gets: Docker's default set, `--cap-add` and `--cap-drop`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hostagent.errors import Invalid
+from hostagent.kernel import capabilities as kernel
+
+DEFAULT = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+)
+
+
+def effective(add: Sequence[str] | None, drop: Sequence[str] | None) -> tuple[str, ...]:
+    """The set in Docker's order: ALL dropped leaves what was added; ALL added leaves out what was dropped.
+
+    Invalid for a name that the kernel does not know. What the engine itself lacks is left out.
+    """
+    added, dropped = [_name(cap) for cap in add or ()], [_name(cap) for cap in drop or ()]
+    held = set(kernel.names(kernel.bounding()))
+    if "ALL" in added:
+        chosen = [cap for cap in kernel.NAMES if cap not in dropped]
+    elif "ALL" in dropped:
+        chosen = [cap for cap in added if cap != "ALL"]
+    else:
+        chosen = [cap for cap in DEFAULT if cap not in dropped]
+        chosen += [cap for cap in added if cap not in chosen]
+    return tuple(cap for cap in chosen if cap in held)
+
+
+def _name(text: str) -> str:
+    upper = text.upper()
+    if upper == "ALL":
+        return upper
+    name = upper if upper.startswith("CAP_") else f"CAP_{upper}"
+    if name not in kernel.NAMES:
+        raise Invalid(f'invalid capability: unknown capability: "{text}"')
+    return name

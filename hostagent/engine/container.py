@@ -1,0 +1,96 @@
+"""A container as the daemon holds it in memory: what was asked, what is known, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import msgspec
+
+from hostagent.engine.shimlink import ShimLink
+from hostagent.engine.state import State
+from hostagent.runtime import protocol
+from hostagent.wire import ContainerCreate, HostConfig, ProcessConfig
+
+
+class ExecConfig(msgspec.Struct, frozen=True):
+    """What an exec was asked to do; lives in the shim too, for a daemon that comes later."""
+
+    args: list[str]
+    user: str
+    tty: bool
+    open_stdin: bool
+    open_stdout: bool
+    open_stderr: bool
+    env: list[str]
+    working_dir: str
+    detach_keys: str
+
+    def process(self) -> ProcessConfig:
+        """As `exec inspect` shows it."""
+        return ProcessConfig(tty=self.tty, entrypoint=self.args[0], arguments=self.args[1:], user=self.user)
+
+
+@dataclass
+class ExecState:
+    """One exec of a running container, from create until the container ends."""
+
+    id: str
+    container: Container
+    config: ExecConfig
+    pid: int = 0
+    exit_code: int | None = None
+    begun: asyncio.Future[protocol.Message] | None = None
+    """Done with ExecStarted or ExecFailed."""
+
+    @property
+    def running(self) -> bool:
+        return self.pid > 0 and self.exit_code is None
+
+
+@dataclass(eq=False)
+class Container:
+    """`directory` is its bundle; all else in memory can be had again from the row, the directory and the shim."""
+
+    id: str
+    name: str
+    created_ns: int
+    image_id: str
+    config: ContainerCreate
+    directory: str
+    state: State = field(default_factory=State)
+    link: ShimLink | None = None
+    pending: list[tuple[protocol.Attach, int]] = field(default_factory=list)
+    """Clients that attached before the start, as `docker run` does."""
+    execs: dict[str, ExecState] = field(default_factory=dict)
+    begun: asyncio.Future[protocol.Message] | None = None
+    """While it starts: done with Started or StartFailed."""
+    exits: set[asyncio.Future[int]] = field(default_factory=set)
+    removals: set[asyncio.Future[int]] = field(default_factory=set)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by start, restart and remove; never while waiting for a stop."""
+    restart: asyncio.Task[None] | None = None
+    removing: bool = False
+
+    @property
+    def host(self) -> HostConfig:
+        """Completed at create, so always there."""
+        assert self.config.host_config is not None
+        return self.config.host_config
+
+    @property
+    def log_path(self) -> str:
+        return f"{self.directory}/{self.id}-json.log"
+
+    @property
+    def logs(self) -> bool:
+        """Whether there is a log to read."""
+        return self.host.log_config.type != "none"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return self.config.labels or {}
+
+    def event_attributes(self, **more: str) -> dict[str, str]:
+        """What events about it carry."""
+        return {**self.labels, "image": self.config.image, "name": self.name, **more}

@@ -1,0 +1,101 @@
+"""All containers of this host: in memory by ID and name, and their rows in SQLite."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hostagent.engine.container import Container
+from hostagent.engine.state import State
+from hostagent.errors import Conflict, Invalid, NotFound
+from hostagent.statedb.database import Database
+from hostagent.wire import ContainerCreate, decode, encode
+
+
+class Containers:
+    """The index; rows are written through, never read after start-up."""
+
+    def __init__(self, database: Database, directory: str) -> None:
+        self._database = database
+        self._directory = directory
+        self._by_id: dict[str, Container] = {}
+        self._by_name: dict[str, Container] = {}
+        for row in database.query("SELECT * FROM containers ORDER BY created_ns"):
+            self._index(
+                Container(
+                    id=row["id"],
+                    name=row["name"],
+                    created_ns=row["created_ns"],
+                    image_id=row["image_id"],
+                    config=decode(row["config"], ContainerCreate),
+                    directory=self.directory(row["id"]),
+                    state=msgspec.json.decode(row["state"], type=State),
+                )
+            )
+
+    def directory(self, container_id: str) -> str:
+        return f"{self._directory}/{container_id}"
+
+    def all(self) -> list[Container]:
+        """In order of their creation."""
+        return list(self._by_id.values())
+
+    def find(self, reference: str) -> Container:
+        """By full ID, name (with or without slash), or unambiguous prefix of the ID, in this order."""
+        if found := self._by_id.get(reference) or self._by_name.get(reference.removeprefix("/")):
+            return found
+        if reference:
+            matching = [each for key, each in self._by_id.items() if key.startswith(reference)]
+            if len(matching) == 1:
+                return matching[0]
+            if matching:
+                raise Invalid(f"multiple IDs found with provided prefix: {reference}")
+        raise NotFound(f"No such container: {reference}")
+
+    def check_free(self, name: str) -> None:
+        """Conflict in Docker's words when the name is taken."""
+        if holder := self._by_name.get(name):
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container "{holder.id}". You have to '
+                "remove (or rename) that container to be able to reuse that name."
+            )
+
+    def add(self, container: Container) -> None:
+        self.check_free(container.name)
+        self._database.execute(
+            "INSERT INTO containers (id, name, created_ns, image_id, config, state) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                container.id,
+                container.name,
+                container.created_ns,
+                container.image_id,
+                encode(container.config),
+                msgspec.json.encode(container.state),
+            ),
+        )
+        self._index(container)
+
+    def save(self, container: Container, state: State) -> None:
+        """Give it a new state, on disk and in memory. A container that is gone already has none."""
+        container.state = state
+        self._database.execute(
+            "UPDATE containers SET state = ? WHERE id = ?", (msgspec.json.encode(state), container.id)
+        )
+
+    def rename(self, container: Container, name: str) -> None:
+        self.check_free(name)
+        self._database.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container.id))
+        del self._by_name[container.name]
+        container.name = name
+        self._by_name[name] = container
+
+    def remove(self, container: Container) -> None:
+        self._database.execute("DELETE FROM containers WHERE id = ?", (container.id,))
+        del self._by_id[container.id]
+        del self._by_name[container.name]
+
+    def using_image(self, image_id: str) -> list[Container]:
+        return [each for each in self._by_id.values() if each.image_id == image_id]
+
+    def _index(self, container: Container) -> None:
+        self._by_id[container.id] = container
+        self._by_name[container.name] = container

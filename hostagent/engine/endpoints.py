@@ -1,0 +1,106 @@
+"""A container's place on the network, joined from the network layer: lease, files, interface, ports."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from hostagent.engine import ports
+from hostagent.engine.container import Container
+from hostagent.engine.state import PublishedPort
+from hostagent.model.network import Interface, InterfaceJson, PortBinding
+from hostagent.network.bridge import BridgeNetwork
+
+
+class Facts(TypedDict):
+    """Fields of State that tell where a running container is."""
+
+    ip: str
+    gateway: str
+    mac: str
+    ports: tuple[PublishedPort, ...]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What a start needs: the interface (None without a bridge) and the bound sockets of ports, the caller's."""
+
+    interface: Interface | None
+    bindings: tuple[PortBinding, ...]
+    port_fds: tuple[int, ...]
+
+
+NOWHERE = Endpoint(None, (), ())
+
+
+class Endpoints:
+    """Leases and rules of containers on the default bridge; `none` and `host` need nothing."""
+
+    def __init__(self, bridge: BridgeNetwork) -> None:
+        self._bridge = bridge
+        self._current: dict[str, Endpoint] = {}
+
+    def prepare(self, container: Container) -> Endpoint:
+        """Lease an address and bind the ports. Conflict when a port is taken; then nothing is kept."""
+        if container.host.network_mode != "bridge":
+            self._current[container.id] = NOWHERE
+            return NOWHERE
+        wanted = ports.parse_bindings(container.config, container.host)
+        interface = self._bridge.allocate(container.id, container.config.mac_address or None)
+        bound: list[PortBinding] = []
+        held: list[int] = []
+        try:
+            for binding in wanted:
+                holder = self._bridge.reserve_port(binding)
+                bound.append(replace(binding, host_port=holder.getsockname()[1], host_port_end=0))
+                held.append(holder.detach())
+        except BaseException:
+            for fd in held:
+                os.close(fd)
+            self._bridge.release(container.id)
+            raise
+        endpoint = Endpoint(interface, tuple(bound), tuple(held))
+        self._current[container.id] = endpoint
+        return endpoint
+
+    def connect(self, container: Container, netns: int) -> list[InterfaceJson]:
+        """Put the interface into the container's namespace and publish its ports."""
+        endpoint = self._current[container.id]
+        if endpoint.interface is None:
+            return []
+        self._bridge.connect(container.id, endpoint.interface, netns)
+        if endpoint.bindings:
+            self._bridge.publish(container.id, endpoint.interface.ip, endpoint.bindings)
+        return [endpoint.interface.to_json()]
+
+    def facts(self, container: Container) -> Facts:
+        """Where it is now, for its state."""
+        endpoint = self._current[container.id]
+        interface = endpoint.interface
+        return Facts(
+            ip=interface.addresses[0] if interface else "",
+            gateway=(interface.gateway or "") if interface else "",
+            mac=interface.mac if interface else "",
+            ports=tuple(
+                PublishedPort(binding.proto, binding.host_ip, binding.host_port, binding.container_port)
+                for binding in endpoint.bindings
+            ),
+        )
+
+    def release(self, container: Container) -> None:
+        """Give everything back; what is gone already does not matter."""
+        self._current.pop(container.id, None)
+        if container.host.network_mode == "bridge":
+            self._bridge.unpublish(container.id)
+            self._bridge.disconnect(container.id)
+            self._bridge.release(container.id)
+
+    def adopt(self, container: Container) -> None:
+        """A container that ran on while the daemon was away: what its state says is what it has."""
+        state = container.state
+        interface = Interface("eth0", state.mac, (state.ip,), state.gateway or None) if state.ip else None
+        bindings = tuple(
+            PortBinding(port.proto, port.host_ip, port.host_port, port.container_port) for port in state.ports
+        )
+        self._current[container.id] = Endpoint(interface, bindings, ())

@@ -1,0 +1,285 @@
+"""The engine: everything that the API asks for about containers, joined from its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+
+from hostagent import wire
+from hostagent.engine import (
+    attach,
+    capabilities,
+    filters,
+    logs,
+    merge,
+    mountspec,
+    names,
+    ports,
+    system,
+    validate,
+    views,
+)
+from hostagent.engine.bundles import Bundles
+from hostagent.engine.container import Container
+from hostagent.engine.containers import Containers
+from hostagent.engine.events import EventBus
+from hostagent.engine.execs import Execs
+from hostagent.engine.lifecycle import Lifecycle, remove_tree
+from hostagent.errors import Conflict, Invalid, NotFound
+from hostagent.image.service import ImageService
+from hostagent.model.stream import AttachOptions, LogOptions, Upgrade
+from hostagent.runtime import protocol
+
+Filters = dict[str, list[str]]
+CONDITIONS = ("not-running", "next-exit", "removed")
+
+
+class Engine:
+    """Facade for hostagent.api (its protocol `ports.Engine`); made in the composition root."""
+
+    def __init__(
+        self,
+        containers: Containers,
+        lifecycle: Lifecycle,
+        execs: Execs,
+        images: ImageService,
+        events: EventBus,
+        root: str,
+        engine_id: str,
+        mirrors: Sequence[str],
+        insecure: Sequence[str],
+    ) -> None:
+        self._containers = containers
+        self._lifecycle = lifecycle
+        self._execs = execs
+        self._images = images
+        self._events = events
+        self._root = root
+        self._id = engine_id
+        self._mirrors = list(mirrors)
+        self._insecure = list(insecure)
+
+    # -- create, show
+
+    async def create(self, raw: bytes, name: str | None, platform: str | None) -> wire.ContainerCreated:
+        """Check everything, then make the directory and the row. Docker's words for what is wrong."""
+        try:
+            body = wire.decode(raw, wire.ContainerCreate)
+        except ValueError as error:
+            raise Invalid(f"invalid JSON in the body: {error}") from None
+        if not body.image:
+            raise Invalid("no image was given: the body's Image is empty")
+        if name is not None:
+            name = validate.check_name(name)
+            self._containers.check_free(name)
+        host = body.host_config or wire.HostConfig()
+        mode = validate.network_mode(host)
+        validate.check(body, host)
+        self._check_endpoints(body, mode)
+        mountspec.refuse_other_mounts(host)
+        mountspec.parse_binds(host)
+        mountspec.parse_tmpfs(host)
+        capabilities.effective(host.cap_add, host.cap_drop)
+        ports.parse_bindings(body, host)
+        image = self._images.resolve(body.image)
+        container_id = secrets.token_hex(32)
+        config = merge.complete(body, image, container_id)
+        container = Container(
+            id=container_id,
+            name=name or names.generate(self._taken),
+            created_ns=time.time_ns(),
+            image_id=image.id,
+            config=config,
+            directory=self._containers.directory(container_id),
+        )
+        Bundles.make(container.directory)
+        try:
+            self._containers.add(container)
+        except BaseException:
+            remove_tree(container.directory)
+            raise
+        self._events.publish("container", "create", container.id, container.event_attributes())
+        warnings = []
+        if image.config.volumes:
+            paths = ", ".join(image.config.volumes)
+            warnings.append(
+                f"Volumes are not supported yet: {paths} of the image is kept in the container's own layer."
+            )
+        if image.config.healthcheck:
+            warnings.append("Health checks are not supported yet: that of the image is not run.")
+        return wire.ContainerCreated(id=container.id, warnings=warnings)
+
+    @staticmethod
+    def _check_endpoints(body: wire.ContainerCreate, mode: str) -> None:
+        endpoints = body.networking_config.endpoints_config if body.networking_config else None
+        for network, settings in (endpoints or {}).items():
+            if network not in (mode, "default"):
+                raise NotFound(f"network {network} not found")
+            if settings and settings.ipam_config and settings.ipam_config != wire.EndpointIPAMConfig():
+                raise Invalid("user specified IP address is supported on user defined networks only")
+            if settings and settings.aliases and mode == "bridge":
+                raise Invalid(
+                    "network-scoped alias is supported only for containers in user defined networks"
+                )
+
+    def _taken(self, name: str) -> bool:
+        try:
+            self._containers.check_free(name)
+        except Conflict:
+            return True
+        return False
+
+    def list(self, all: bool, limit: int, size: bool, filters_: Filters) -> list[wire.ContainerSummary]:
+        """Newest first; running ones only, unless asked otherwise."""
+        found = filters.select(self._containers.all(), all, limit, filters_, self._containers.find)
+        return [views.summary(each, self._sizes(each) if size else None) for each in found]
+
+    def inspect(self, ref: str, size: bool) -> wire.ContainerInspect:
+        container = self._containers.find(ref)
+        return views.inspect(container, self._sizes(container) if size else None)
+
+    def _sizes(self, container: Container) -> tuple[int, int]:
+        return views.sizes(container, self._images.inspect(container.image_id).size)
+
+    # -- the life
+
+    async def start(self, ref: str, detach_keys: str) -> None:
+        await self._lifecycle.start(self._containers.find(ref))
+
+    async def stop(self, ref: str, signal: str | None, timeout: int | None) -> None:
+        await self._lifecycle.stop(self._containers.find(ref), signal, timeout)
+
+    async def restart(self, ref: str, signal: str | None, timeout: int | None) -> None:
+        await self._lifecycle.restart(self._containers.find(ref), signal, timeout)
+
+    async def kill(self, ref: str, signal: str | None) -> None:
+        await self._lifecycle.kill(self._containers.find(ref), signal or "")
+
+    async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
+        """`volumes` finds none to remove: there are no volumes yet."""
+        if link:
+            raise Invalid(f"no such link: {ref}: links are not supported yet")
+        await self._lifecycle.remove(self._containers.find(ref), force)
+
+    async def rename(self, ref: str, name: str) -> None:
+        container = self._containers.find(ref)
+        bare = validate.check_name(name)
+        old = container.name
+        if bare == old:
+            raise Invalid("Renaming a container with the same name as its current name")
+        self._containers.rename(container, bare)
+        self._events.publish(
+            "container", "rename", container.id, container.event_attributes(oldName=f"/{old}")
+        )
+
+    async def resize(self, ref: str, height: int, width: int) -> None:
+        container = self._containers.find(ref)
+        if container.begun is not None:
+            # `docker run -it` asks for its size while the container still starts.
+            await asyncio.wait({container.begun}, timeout=10)
+        if container.state.phase != "running" or container.link is None:
+            raise Conflict(f"cannot resize a stopped container: container {container.id} is not running")
+        container.link.send(protocol.Resize(height, width))
+        attributes = container.event_attributes(height=str(height), width=str(width))
+        self._events.publish("container", "resize", container.id, attributes)
+
+    def waiter(self, ref: str, condition: str) -> Awaitable[wire.WaitResult]:
+        """Checked now; the awaitable is done at not-running, next-exit or removed."""
+        container = self._containers.find(ref)
+        if condition not in CONDITIONS:
+            raise Invalid(f'invalid condition: "{condition}"')
+        if condition == "removed":
+            future = self._lifecycle.removal_future(container)
+        elif condition == "next-exit" or container.state.running or container.begun is not None:
+            future = self._lifecycle.exit_future(container)
+        else:
+            future = asyncio.get_running_loop().create_future()
+            future.set_result(container.state.exit_code)
+        return self._wait(future)
+
+    @staticmethod
+    async def _wait(future: asyncio.Future[int]) -> wire.WaitResult:
+        return wire.WaitResult(status_code=await future)
+
+    # -- streams
+
+    def logs(self, ref: str, options: LogOptions) -> tuple[bool, AsyncIterator[bytes]]:
+        container = self._containers.find(ref)
+        if not container.logs:
+            raise Invalid("configured logging driver does not support reading")
+        if not (options.stdout or options.stderr):
+            raise Invalid("Bad parameters: you must choose at least one stream")
+        terminal = container.config.tty
+        ended = self._lifecycle.exit_future(container) if container.state.running else _done()
+        reader = logs.read(container.log_path, options, not terminal, lambda: container.state.running, ended)
+        return terminal, self._forget(container, ended, reader)
+
+    @staticmethod
+    async def _forget(
+        container: Container, ended: asyncio.Future[int], reader: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """The reader, and afterwards nobody waits for the container's end in vain."""
+        try:
+            async for block in reader:
+                yield block
+        finally:
+            container.exits.discard(ended)
+
+    async def attach(self, ref: str, options: AttachOptions, upgrade: Upgrade) -> None:
+        container = self._containers.find(ref)
+        await attach.attach(container, options, upgrade)
+        self._events.publish("container", "attach", container.id, container.event_attributes())
+
+    async def exec_create(self, ref: str, config: wire.ExecCreate) -> str:
+        return self._execs.create(ref, config)
+
+    async def exec_start(
+        self,
+        exec_id: str,
+        detach: bool,
+        tty: bool,
+        console_size: tuple[int, int] | None,
+        upgrade: Upgrade | None,
+    ) -> None:
+        await self._execs.start(exec_id, detach, console_size, upgrade)
+
+    def exec_inspect(self, exec_id: str) -> wire.ExecInspect:
+        return self._execs.inspect(exec_id)
+
+    async def exec_resize(self, exec_id: str, height: int, width: int) -> None:
+        await self._execs.resize(exec_id, height, width)
+
+    # -- the host
+
+    def version(self) -> wire.Version:
+        return system.version()
+
+    def info(self) -> wire.Info:
+        images = len(self._images.list(False, {}))
+        return system.info(
+            self._id,
+            self._containers.all(),
+            images,
+            self._root,
+            self._events.listeners,
+            self._mirrors,
+            self._insecure,
+        )
+
+    def events(self, since: int, until: int, filters_: Filters) -> AsyncIterator[wire.Event]:
+        return self._events.listen(since, until, filters_)
+
+    async def image_remove(self, name: str, force: bool, prune: bool) -> Sequence[wire.ImageDeleted]:
+        """Conflict while a container uses it, unless it only loses a name."""
+        return self._images.remove(name, force, prune, self._users)
+
+    def _users(self, image_id: str) -> list[tuple[str, bool]]:
+        return [(each.id, each.state.running) for each in self._containers.using_image(image_id)]
+
+
+def _done() -> asyncio.Future[int]:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    future.set_result(0)
+    return future

@@ -1,0 +1,187 @@
+"""Further processes in running containers: create, start, inspect, resize."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import asdict
+
+import msgspec
+
+from hostagent.engine import capabilities, oci, validate
+from hostagent.engine.container import Container, ExecConfig, ExecState
+from hostagent.engine.containers import Containers
+from hostagent.engine.detachkeys import parse as parse_detach_keys
+from hostagent.engine.events import EventBus
+from hostagent.errors import Conflict, EngineError, Invalid, NotFound, Unsupported
+from hostagent.model.stream import Upgrade
+from hostagent.runtime import protocol
+from hostagent.wire import ExecCreate, ExecInspect
+
+START_LIMIT = 60.0
+
+
+class Execs:
+    """Execs live with their container: in its memory here, and in its shim for a daemon that comes later."""
+
+    def __init__(self, containers: Containers, events: EventBus) -> None:
+        self._containers = containers
+        self._events = events
+
+    def create(self, reference: str, body: ExecCreate) -> str:
+        """A new exec's ID. Conflict when the container does not run."""
+        container = self._containers.find(reference)
+        self._must_run(container)
+        if not body.cmd:
+            raise Invalid("No exec command specified")
+        if body.privileged:
+            raise Unsupported("exec --privileged is not supported yet")
+        parse_detach_keys(body.detach_keys)
+        config = container.config
+        execution = ExecState(
+            id=secrets.token_hex(32),
+            container=container,
+            config=ExecConfig(
+                args=body.cmd,
+                user=body.user or config.user,
+                tty=body.tty,
+                open_stdin=body.attach_stdin,
+                open_stdout=body.attach_stdout,
+                open_stderr=body.attach_stderr,
+                env=body.env or [],
+                working_dir=body.working_dir or config.working_dir,
+                detach_keys=body.detach_keys,
+            ),
+        )
+        container.execs[execution.id] = execution
+        self._tell(execution, f"exec_create: {' '.join(body.cmd)}")
+        return execution.id
+
+    async def start(
+        self, exec_id: str, detach: bool, console_size: tuple[int, int] | None, upgrade: Upgrade | None
+    ) -> None:
+        """Run it; with `upgrade` its streams go to the client, which then also reads why it failed."""
+        execution = self._find(exec_id)
+        container = execution.container
+        if execution.begun is not None or execution.exit_code is not None:
+            raise Conflict(f"exec {exec_id} has already started")
+        self._must_run(container)
+        assert container.link is not None
+        config = execution.config
+        execution.begun = asyncio.get_running_loop().create_future()
+        attach: protocol.Attach | None = None
+        passed: tuple[int, ...] = ()
+        if not detach and upgrade is not None:
+            hijacked = await upgrade(not config.tty)
+            attach = protocol.Attach(
+                stdin=config.open_stdin,
+                stdout=config.open_stdout,
+                stderr=config.open_stderr and not config.tty,
+                multiplexed=not config.tty,
+                detach_keys=list(parse_detach_keys(config.detach_keys)) if config.tty else [],
+                early=hijacked.early.decode("latin-1"),
+            )
+            passed = (hijacked.fd,)
+        self._tell(execution, f"exec_start: {' '.join(config.args)}")
+        height, width = console_size or (0, 0)
+        container.link.send(
+            protocol.Exec(
+                exec_id=exec_id,
+                process=self._process(container, config),
+                open_stdin=config.open_stdin,
+                config=msgspec.to_builtins(config),
+                attach=asdict(attach) if attach else None,
+                height=height,
+                width=width,
+            ),
+            passed,
+        )
+        if attach is None:
+            await self._begun(execution)
+
+    async def _begun(self, execution: ExecState) -> None:
+        assert execution.begun is not None and execution.container.link is not None
+        closed = execution.container.link.closed
+        await first_of({execution.begun, closed}, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED)
+        if not execution.begun.done():
+            raise EngineError("the container ended, or its shim did not answer, before the command could run")
+        outcome = execution.begun.result()
+        if isinstance(outcome, protocol.ExecFailed):
+            raise Invalid(
+                "OCI runtime exec failed: exec failed: unable to start container process: "
+                f"{outcome.message}: unknown"
+            )
+
+    @staticmethod
+    def _process(container: Container, config: ExecConfig) -> dict[str, object]:
+        own = {entry.partition("=")[0] for entry in config.env}
+        env = oci.environment(container.config, container.config.hostname, config.tty)
+        host = container.host
+        return oci.process(
+            args=config.args,
+            env=[entry for entry in env if entry.partition("=")[0] not in own] + config.env,
+            cwd=config.working_dir or "/",
+            terminal=config.tty,
+            user=config.user,
+            capabilities=capabilities.effective(host.cap_add, host.cap_drop),
+            no_new_privileges=validate.security_options(host).no_new_privileges,
+        )
+
+    def inspect(self, exec_id: str) -> ExecInspect:
+        execution = self._find(exec_id)
+        config = execution.config
+        return ExecInspect(
+            id=exec_id,
+            running=execution.running,
+            exit_code=execution.exit_code,
+            process_config=config.process(),
+            open_stdin=config.open_stdin,
+            open_stdout=config.open_stdout,
+            open_stderr=config.open_stderr,
+            container_id=execution.container.id,
+            detach_keys=config.detach_keys,
+            pid=execution.pid,
+        )
+
+    async def resize(self, exec_id: str, height: int, width: int) -> None:
+        """Also when it has not started yet: a client asks as soon as it has attached."""
+        execution = self._find(exec_id)
+        if execution.begun is None:
+            raise Invalid(f"exec {exec_id} is not running: start it first")
+        if not execution.begun.done():
+            await asyncio.wait({execution.begun}, timeout=START_LIMIT)
+        if execution.container.link:
+            execution.container.link.send(protocol.Resize(height, width, exec_id))
+
+    def adopt(self, container: Container, known: list[dict[str, object]]) -> None:
+        """Execs that a shim told of after the daemon came back."""
+        for entry in known:
+            execution = ExecState(
+                id=str(entry["exec_id"]),
+                container=container,
+                config=msgspec.convert(entry["config"], ExecConfig),
+                pid=int(str(entry["pid"])),
+                exit_code=None if entry["code"] is None else int(str(entry["code"])),
+            )
+            execution.begun = asyncio.get_running_loop().create_future()
+            execution.begun.set_result(protocol.ExecStarted(execution.id, execution.pid))
+            container.execs[execution.id] = execution
+
+    def _find(self, exec_id: str) -> ExecState:
+        for container in self._containers.all():
+            if found := container.execs.get(exec_id):
+                return found
+        raise NotFound(f"No such exec instance: {exec_id}")
+
+    @staticmethod
+    def _must_run(container: Container) -> None:
+        if container.state.phase == "restarting":
+            raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
+        if container.state.phase != "running":
+            raise Conflict(f"container {container.id} is not running")
+
+    def _tell(self, execution: ExecState, action: str) -> None:
+        container = execution.container
+        self._events.publish(
+            "container", action, container.id, container.event_attributes(execID=execution.id)
+        )

@@ -1,0 +1,88 @@
+"""The daemon's side of the launcher: start it, hand it births, start it again when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+
+from hostagent.engine.shimlink import OnMessage, ShimLink
+from hostagent.kernel import fds
+from hostagent.runtime import protocol
+
+
+class Launcher:
+    """One launcher process at a time, always of this daemon's code."""
+
+    def __init__(self, run_directory: str, shims_cgroup: str) -> None:
+        self._sockets = f"{run_directory}/shims"
+        self._shims_cgroup = shims_cgroup
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        os.makedirs(self._sockets, mode=0o700, exist_ok=True)
+
+    def socket_path(self, container_id: str) -> str:
+        """Where the container's shim listens for later daemons."""
+        # 32 digits are as unique as 64 here, and a unix socket's path has 107 bytes.
+        return f"{self._sockets}/{container_id[:32]}"
+
+    def ensure(self) -> socket.socket:
+        """The control socket of a living launcher."""
+        if self._control is not None:
+            return self._control
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hostagent.runtime.launcher", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+            )
+        self._control = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._gone)
+        return ours
+
+    def _gone(self) -> None:
+        """The launcher never writes: readable means that it died. Running shims are not its children's children."""
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control.fileno())
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    def launch(self, container_id: str, bundle: str, on_message: OnMessage) -> ShimLink:
+        """Have a shim forked; the link may be used at once, the messages wait for the shim."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        message = protocol.Launch(
+            id=container_id,
+            bundle=bundle,
+            socket_path=self.socket_path(container_id),
+            shims_cgroup=self._shims_cgroup,
+        ).encode()
+        with theirs:
+            try:
+                fds.send_message(self.ensure(), message, (theirs.fileno(),))
+            except OSError:  # it died since we last looked
+                self._forget()
+                fds.send_message(self.ensure(), message, (theirs.fileno(),))
+        return ShimLink(ours, on_message)
+
+    def reconnect(self, container_id: str, on_message: OnMessage) -> ShimLink:
+        """To a shim that an earlier daemon had launched. OSError when nobody listens."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            connection.connect(self.socket_path(container_id))
+        except OSError:
+            connection.close()
+            raise
+        return ShimLink(connection, on_message)
+
+    def close(self) -> None:
+        """With the daemon goes its launcher."""
+        self._forget()

@@ -1,0 +1,508 @@
+"""Start, stop, exit, restart, remove: the life of a container as its daemon conducts it.
+
+The truth about running is the shim's; this module asks, waits with a limit, and records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Coroutine
+
+from msgspec.structs import replace
+
+from hostagent.engine import restarts, validate
+from hostagent.engine.bundles import Bundles
+from hostagent.engine.container import Container
+from hostagent.engine.containers import Containers
+from hostagent.engine.endpoints import Endpoints
+from hostagent.engine.events import EventBus
+from hostagent.engine.launcher import Launcher
+from hostagent.engine.shimlink import ShimLink
+from hostagent.errors import Conflict, EngineError, Invalid, NotModified
+from hostagent.kernel.cgroup import Cgroup
+from hostagent.runtime import exitrecord, protocol
+
+log = logging.getLogger(__name__)
+
+START_LIMIT = 60.0
+"""Seconds for a shim to make a container; far above the milliseconds it takes, for hosts that are very busy."""
+SHIM_END_LIMIT = 30.0
+KILL_LIMIT = 10.0
+DEFAULT_STOP_TIMEOUT = 10
+COMMAND_NOT_FOUND = 127
+CANNOT_INVOKE = 126
+START_ERROR = 128
+
+
+class StartError(EngineError):
+    """The runtime could not make the container: the host's or the engine's fault."""
+
+
+class Lifecycle:
+    """All that changes a container's phase."""
+
+    def __init__(
+        self,
+        containers: Containers,
+        launcher: Launcher,
+        bundles: Bundles,
+        endpoints: Endpoints,
+        events: EventBus,
+    ) -> None:
+        self._containers = containers
+        self._launcher = launcher
+        self._bundles = bundles
+        self._endpoints = endpoints
+        self._events = events
+        self._background: set[asyncio.Task[None]] = set()
+
+    # -- start
+
+    async def start(self, container: Container) -> None:
+        """By a person's wish. NotModified when it runs; Invalid when the command cannot be run."""
+        async with container.lock:
+            if container.removing:
+                raise Conflict(f"container {container.id} is being removed")
+            if container.state.phase == "running":
+                raise NotModified("container is already running")
+            self.cancel_restart(container)
+            await self._settled(container)
+            self._containers.save(container, replace(container.state, restarts=0, stopped_by_hand=False))
+            await self._start(container)
+
+    async def _start(self, container: Container) -> None:
+        loop = asyncio.get_running_loop()
+        exitrecord.remove(container.directory)
+        endpoint = self._endpoints.prepare(container)
+        try:
+            self._bundles.write(container, endpoint.interface)
+            for attempt in (1, 2):
+                container.begun = loop.create_future()
+                self._launch(container, endpoint.port_fds, endpoint.interface is not None)
+                outcome = await self._outcome(container)
+                # A launcher that died with our message in its hands: once more, with a new one (rule 2).
+                if outcome is not None or attempt == 2:
+                    break
+        except BaseException:
+            if container.link:
+                container.link.leave()
+                container.link = None
+            self._endpoints.release(container)
+            raise
+        finally:
+            container.begun = None
+            for fd in endpoint.port_fds:
+                os.close(fd)
+        if isinstance(outcome, protocol.Started):
+            return
+        self._endpoints.release(container)
+        await self._settled(container)
+        if isinstance(outcome, protocol.StartFailed):
+            raise self._start_failed(container, outcome)
+        raise StartError(
+            "the container's shim ended before it could start it: see shim.log beside its config.json"
+        )
+
+    def _launch(self, container: Container, port_fds: tuple[int, ...], await_network: bool) -> None:
+        link = self._launcher.launch(
+            container.id, container.directory, functools.partial(self.on_message, container)
+        )
+        container.link = link
+        self.watch_link(container, link)
+        if port_fds:
+            link.send(protocol.Keep(), [os.dup(fd) for fd in port_fds])
+        for attach, fd in container.pending:
+            link.send(attach, [fd])
+        container.pending.clear()
+        height, width = container.host.console_size
+        link.send(
+            protocol.Start(
+                log_path=container.log_path if container.logs else "",
+                open_stdin=container.config.open_stdin,
+                stdin_once=container.config.stdin_once,
+                await_network=await_network,
+                durable=not container.host.auto_remove,
+                height=height,
+                width=width,
+            )
+        )
+
+    async def _outcome(self, container: Container) -> protocol.Message | None:
+        """Started, StartFailed, or None when the shim was never born."""
+        assert container.begun is not None and container.link is not None
+        link = container.link
+        await first_of(
+            {container.begun, link.closed}, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED
+        )
+        if container.begun.done():
+            return container.begun.result()
+        if link.closed.done() and not link.heard:
+            container.link = None
+            return None
+        raise StartError("the container's shim did not answer in time: see shim.log beside its config.json")
+
+    def _start_failed(self, container: Container, failure: protocol.StartFailed) -> EngineError:
+        text = (
+            "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+            f"runc create failed: unable to start container process: {failure.message}: unknown"
+        )
+        code, kind = START_ERROR, EngineError
+        if failure.stage in ("exec", "user", "cwd"):
+            kind = Invalid
+            if failure.errno in (errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.ENOEXEC):
+                code = CANNOT_INVOKE
+            elif failure.errno in (errno.ENOENT, errno.ELOOP):
+                code = COMMAND_NOT_FOUND
+        self._containers.save(
+            container, replace(container.state, phase="created", exit_code=code, error=text)
+        )
+        self._events.publish("container", "die", container.id, container.event_attributes(exitCode=str(code)))
+        for future in (*container.exits,):
+            if not future.done():
+                future.set_result(code)
+        container.exits.clear()
+        if container.host.auto_remove:
+            self.spawn(self.remove(container, force=True))
+        return kind(text)
+
+    # -- what shims say
+
+    def on_message(
+        self, container: Container, link: ShimLink, message: protocol.Message, received: list[int]
+    ) -> None:
+        """Every message of a container's shim, in order."""
+        match message:
+            case protocol.NetnsReady():
+                self._netns_ready(container, link, received[0])
+            case protocol.Started():
+                self._now_running(container, message)
+                if container.begun and not container.begun.done():
+                    container.begun.set_result(message)
+            case protocol.StartFailed():
+                if container.begun and not container.begun.done():
+                    container.begun.set_result(message)
+            case protocol.Exit():
+                self.exited(container, message)
+            case protocol.ExecStarted() | protocol.ExecFailed() | protocol.ExecExit():
+                self._exec_news(container, message)
+            case protocol.Detached():
+                self._events.publish("container", "detach", container.id, container.event_attributes())
+            case _:
+                log.error("container %s: unexpected %s", container.id[:12], type(message).__name__)
+
+    def _netns_ready(self, container: Container, link: ShimLink, netns: int) -> None:
+        try:
+            interfaces = self._endpoints.connect(container, netns)
+        except (OSError, EngineError) as error:
+            if container.begun and not container.begun.done():
+                container.begun.set_exception(error)
+            return
+        finally:
+            os.close(netns)
+        link.send(protocol.Network(interfaces))
+
+    def _now_running(self, container: Container, message: protocol.Started) -> None:
+        self._containers.save(
+            container,
+            replace(
+                container.state,
+                phase="running",
+                pid=message.pid,
+                started_ns=message.started_ns,
+                finished_ns=0,
+                exit_code=0,
+                oom=False,
+                error="",
+                **self._endpoints.facts(container),
+            ),
+        )
+        for warning in message.warnings:
+            log.warning("container %s: %s", container.id[:12], warning)
+        self._events.publish("container", "start", container.id, container.event_attributes())
+
+    def _exec_news(
+        self, container: Container, message: protocol.ExecStarted | protocol.ExecFailed | protocol.ExecExit
+    ) -> None:
+        execution = container.execs.get(message.exec_id)
+        if execution is None:
+            return
+        match message:
+            case protocol.ExecStarted():
+                execution.pid = message.pid
+            case protocol.ExecFailed():
+                execution.exit_code = (
+                    CANNOT_INVOKE
+                    if message.errno in (errno.EACCES, errno.EISDIR, errno.ENOEXEC)
+                    else COMMAND_NOT_FOUND
+                )
+            case protocol.ExecExit():
+                execution.exit_code = message.code
+                self._events.publish(
+                    "container",
+                    "exec_die",
+                    container.id,
+                    container.event_attributes(execID=message.exec_id, exitCode=str(message.code)),
+                )
+        if execution.begun and not execution.begun.done():
+            execution.begun.set_result(message)
+
+    # -- the end
+
+    def exited(self, container: Container, record: protocol.Exit, error: str = "") -> None:
+        """Record an end once, free what it held, and let the restart policy decide."""
+        state = container.state
+        if state.phase not in ("running", "created", "restarting"):
+            return
+        self._endpoints.release(container)
+        container.execs.clear()
+        again = not container.removing and restarts.wanted(container.host.restart_policy, state, record.code)
+        ended = replace(
+            state,
+            phase="restarting" if again else "exited",
+            pid=0,
+            exit_code=record.code,
+            oom=record.oom,
+            error=error,
+            started_ns=record.started_ns or state.started_ns,
+            finished_ns=record.finished_ns,
+            restarts=state.restarts + 1 if again else state.restarts,
+            ip="",
+            gateway="",
+            mac="",
+            ports=(),
+        )
+        self._containers.save(container, ended)
+        if record.oom:
+            self._events.publish("container", "oom", container.id, container.event_attributes())
+        seconds = max(0, (record.finished_ns - ended.started_ns) // 1_000_000_000)
+        self._events.publish(
+            "container",
+            "die",
+            container.id,
+            container.event_attributes(exitCode=str(record.code), execDuration=str(seconds)),
+        )
+        for future in container.exits:
+            if not future.done():
+                future.set_result(record.code)
+        container.exits.clear()
+        if again:
+            container.restart = asyncio.create_task(self._restart_later(container, restarts.delay(ended)))
+        elif container.host.auto_remove and not container.removing:
+            self.spawn(self.remove(container, force=True))
+
+    async def _restart_later(self, container: Container, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        async with container.lock:
+            if container.state.phase != "restarting" or container.removing:
+                return
+            container.restart = None
+            try:
+                await self._settled(container)
+                await self._start(container)
+            except EngineError as error:
+                log.warning("container %s does not restart: %s", container.id[:12], error)
+                self._containers.save(container, replace(container.state, phase="exited", error=str(error)))
+
+    def cancel_restart(self, container: Container) -> None:
+        """Somebody decided otherwise while it waited for its next start."""
+        if container.restart:
+            container.restart.cancel()
+            container.restart = None
+            if container.state.phase == "restarting":
+                self._containers.save(container, replace(container.state, phase="exited"))
+
+    async def _settled(self, container: Container) -> None:
+        """Until the shim of the last run is gone: its folder is then ours."""
+        if container.link:
+            await asyncio.wait({container.link.closed}, timeout=SHIM_END_LIMIT)
+            if not container.link.closed.done():
+                # A client that is attached and does not read keeps the shim; it has had its time.
+                container.link.leave()
+            container.link = None
+
+    # -- stop, kill
+
+    async def stop(self, container: Container, signal_text: str | None, timeout: int | None) -> None:
+        """The stop signal, `timeout` seconds (-1: for ever), then SIGKILL. NotModified when it does not run."""
+        if container.state.phase == "restarting":
+            self.cancel_restart(container)
+            self._containers.save(container, replace(container.state, stopped_by_hand=True))
+            return
+        if container.state.phase != "running":
+            raise NotModified("container is already stopped")
+        number = validate.signal_number(signal_text or container.config.stop_signal or "SIGTERM")
+        if timeout is None:
+            timeout = container.config.stop_timeout
+        if timeout is None:
+            timeout = DEFAULT_STOP_TIMEOUT
+        await self._end(container, number, timeout)
+        self._events.publish("container", "stop", container.id, container.event_attributes())
+
+    async def _end(self, container: Container, number: int, timeout: int) -> None:
+        ended = self.exit_future(container)
+        self._by_hand(container)
+        self._signal(container, number)
+        await asyncio.wait({ended}, timeout=None if timeout < 0 else timeout)
+        if not ended.done():
+            self._signal(container, signal.SIGKILL)
+            await asyncio.wait({ended}, timeout=KILL_LIMIT)
+        if not ended.done():
+            raise EngineError(
+                f"container {container.id} does not end although it was killed (a process in uninterruptible sleep?)"
+            )
+
+    async def kill(self, container: Container, signal_text: str) -> None:
+        """Send a signal. Conflict when it does not run."""
+        number = validate.signal_number(signal_text or "SIGKILL")
+        if container.state.phase != "running":
+            raise Conflict(f"Cannot kill container: {container.id}: container {container.id} is not running")
+        stop_signal = validate.signal_number(container.config.stop_signal or "SIGTERM")
+        ended = self.exit_future(container)
+        if number in (signal.SIGKILL, stop_signal):
+            self._by_hand(container)
+        self._signal(container, number)
+        if number == signal.SIGKILL:
+            await asyncio.wait({ended}, timeout=KILL_LIMIT)
+
+    def _by_hand(self, container: Container) -> None:
+        self._containers.save(container, replace(container.state, stopped_by_hand=True))
+
+    def _signal(self, container: Container, number: int) -> None:
+        if container.link:
+            container.link.send(protocol.Signal(number))
+        self._events.publish(
+            "container", "kill", container.id, container.event_attributes(signal=str(number))
+        )
+
+    async def restart(self, container: Container, signal_text: str | None, timeout: int | None) -> None:
+        """Stop if it runs, then start."""
+        try:
+            await self.stop(container, signal_text, timeout)
+        except NotModified:
+            pass
+        try:
+            await self.start(container)
+        except NotModified:
+            pass  # somebody was quicker
+        self._events.publish("container", "restart", container.id, container.event_attributes())
+
+    def exit_future(self, container: Container) -> asyncio.Future[int]:
+        """Done with the exit code at the next end."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        container.exits.add(future)
+        return future
+
+    # -- remove
+
+    async def remove(self, container: Container, force: bool) -> None:
+        """Take it away with everything it has. Conflict when it runs and `force` is not given."""
+        if container.removing:
+            if force:  # another remove (--rm, say) is at it: done when that one is
+                await asyncio.wait({self.removal_future(container)})
+                return
+            raise Conflict(f"removal of container {container.id} is already in progress")
+        if container.state.running and not force:
+            state = "restarting" if container.state.phase == "restarting" else "running"
+            raise Conflict(
+                f'cannot remove container "/{container.name}": container is {state}: stop the container before '
+                "removing or force remove"
+            )
+        container.removing = True
+        try:
+            self.cancel_restart(container)
+            async with container.lock:
+                if container.state.phase == "running":
+                    await self._end(container, signal.SIGKILL, 0)
+                await self._settled(container)
+                await asyncio.to_thread(remove_tree, container.directory)
+                for _, fd in container.pending:
+                    os.close(fd)
+                container.pending.clear()
+                self._containers.remove(container)
+        except BaseException:
+            container.removing = False
+            raise
+        self._events.publish("container", "destroy", container.id, container.event_attributes())
+        for future in container.removals:
+            if not future.done():
+                future.set_result(container.state.exit_code)
+        for future in container.exits:
+            if not future.done():
+                future.set_result(container.state.exit_code)
+
+    def removal_future(self, container: Container) -> asyncio.Future[int]:
+        """Done with the last exit code when the container is gone."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        container.removals.add(future)
+        return future
+
+    # -- a shim that died, a daemon that comes and ends
+
+    def adopt(self, container: Container, status: protocol.Status) -> None:
+        """It ran on while the daemon was away; perhaps the daemon never heard that it had started."""
+        if container.state.phase != "running" or container.state.started_ns != status.started_ns:
+            self._now_running(container, protocol.Started(status.pid, status.started_ns, []))
+
+    def watch_link(self, container: Container, link: ShimLink) -> None:
+        """A shim that ends without an exit was killed: so is its container (rule 10)."""
+        link.closed.add_done_callback(lambda _: self._link_closed(container, link))
+
+    def _link_closed(self, container: Container, link: ShimLink) -> None:
+        if container.link is not link or container.state.phase != "running":
+            return
+        record = exitrecord.read(container.directory)
+        if record:
+            self.exited(container, record)
+        else:
+            self.lost(container, "the container's shim was killed, and the container with it")
+
+    def lost(self, container: Container, reason: str) -> None:
+        """No shim and no record: end what may be left, and say 137."""
+        cgroup = Cgroup(self._bundles.cgroup(container))
+        cgroup.kill()
+        cgroup.delete()
+        now = time.time_ns()
+        record = protocol.Exit(137, False, container.state.started_ns, now, exitrecord.boot_id())
+        self.exited(container, record, reason)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """A task of the daemon's own; its failure is logged, there is nobody else to tell."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._spawned_done)
+
+    def _spawned_done(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background work failed", exc_info=error)
+
+    async def close(self) -> None:
+        """The daemon ends, containers go on: forget the links, stop waiting."""
+        for container in self._containers.all():
+            if container.restart:
+                container.restart.cancel()
+            if container.link:
+                link, container.link = container.link, None
+                link.leave()
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def remove_tree(directory: str) -> None:
+    """rm -r that follows no link and does not mind what is gone already."""
+    shutil.rmtree(directory, onerror=_only_gone)
+
+
+def _only_gone(
+    _function: object, path: str, error: tuple[type[BaseException], BaseException, object]
+) -> None:
+    if not isinstance(error[1], FileNotFoundError):
+        raise EngineError(f"cannot remove {path}: {error[1]}") from error[1]

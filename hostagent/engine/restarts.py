@@ -1,0 +1,41 @@
+"""Restart policies: pure rules over the recorded state."""
+
+from __future__ import annotations
+
+from hostagent.engine.state import State
+from hostagent.wire import RestartPolicy
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 60.0
+STEADY_SECONDS = 10
+"""A run as long as this starts the back-off anew."""
+
+
+def wanted(policy: RestartPolicy, state: State, code: int) -> bool:
+    """Whether a container that just ended with `code` is to be started again. `state` is that of before its end."""
+    if state.stopped_by_hand:
+        return False
+    match policy.name:
+        case "always" | "unless-stopped":
+            return True
+        case "on-failure":
+            limit = policy.maximum_retry_count
+            return code != 0 and (not limit or state.restarts < limit)
+        case _:
+            return False
+
+
+def wanted_at_boot(policy: RestartPolicy, state: State) -> bool:
+    """Whether a container that lies when the daemon starts is to be started: `always` also after a stop by hand."""
+    if state.phase == "created":
+        return False
+    if policy.name == "always":
+        return True
+    return wanted(policy, state, state.exit_code)
+
+
+def delay(state: State) -> float:
+    """Seconds before the next start: 0.1, 0.2, ... 60, and 0.1 again after a steady run."""
+    if state.finished_ns - state.started_ns >= STEADY_SECONDS * 1_000_000_000:
+        return FIRST_DELAY
+    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(state.restarts - 1, 16)))

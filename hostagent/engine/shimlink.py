@@ -1,0 +1,90 @@
+"""The daemon's connection to one shim: messages out (with fds), messages in, and the end of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from hostagent.kernel import fds
+from hostagent.runtime import protocol
+
+OnMessage = Callable[["ShimLink", protocol.Message, list[int]], None]
+
+
+class ShimLink:
+    """One SOCK_SEQPACKET connection, read by the event loop. `closed` is done when the shim is gone.
+
+    A unix socket takes only net.unix.max_dgram_qlen (10) unread messages, so what does not fit waits here.
+    """
+
+    def __init__(self, connection: socket.socket, on_message: OnMessage) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = connection
+        self._socket.setblocking(False)
+        self._on_message = on_message
+        self._outbox: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self.heard = False
+        """Whether the shim ever said anything: if not, its birth failed."""
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(connection.fileno(), self._read)
+
+    def send(self, message: protocol.Message, passed: Sequence[int] = ()) -> None:
+        """Send now or soon; the fds are taken over (closed here once sent). A shim that is gone loses it."""
+        if self.closed.done():
+            for fd in passed:
+                os.close(fd)
+            return
+        self._outbox.append((message.encode(), tuple(passed)))
+        if len(self._outbox) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._outbox:
+            data, passed = self._outbox[0]
+            try:
+                fds.send_message(self._socket, data, passed)
+            except BlockingIOError:
+                self._loop.add_writer(self._socket.fileno(), self._writable)
+                return
+            except OSError:
+                self._close()
+                return
+            self._outbox.popleft()
+            for fd in passed:
+                os.close(fd)
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._socket.fileno())
+        self._flush()
+
+    def _read(self) -> None:
+        try:
+            data, received = fds.recv_message(self._socket)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, received = b"", []
+        if not data:
+            self._close()
+            return
+        self.heard = True
+        self._on_message(self, protocol.decode(data), received)
+
+    def _close(self) -> None:
+        if self.closed.done():
+            return
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        for _, passed in self._outbox:
+            for fd in passed:
+                os.close(fd)
+        self._outbox.clear()
+        self.closed.set_result(None)
+
+    def leave(self) -> None:
+        """The daemon ends; the shim goes on."""
+        self._close()

@@ -1,0 +1,71 @@
+"""What is known to have happened to a container: the persistent part of its life."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import msgspec
+
+from hostagent.wire.container import NEVER, ContainerState
+
+Phase = Literal["created", "running", "restarting", "exited", "dead"]
+
+
+class PublishedPort(msgspec.Struct, frozen=True):
+    """A published port as it was bound: `host_port` is never 0."""
+
+    proto: Literal["tcp", "udp", "sctp"]
+    host_ip: str
+    host_port: int
+    container_port: int
+
+
+class State(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Times in nanoseconds since the epoch, 0 = never. Never changed in place."""
+
+    phase: Phase = "created"
+    pid: int = 0
+    exit_code: int = 0
+    oom: bool = False
+    error: str = ""
+    started_ns: int = 0
+    finished_ns: int = 0
+    restarts: int = 0
+    """By the restart policy, since the container was last started by hand."""
+    stopped_by_hand: bool = False
+    """Stop or kill was asked for: `unless-stopped` and `always` let it lie (the latter until the daemon starts)."""
+    ip: str = ""
+    """CIDR on the default bridge while it runs."""
+    gateway: str = ""
+    mac: str = ""
+    ports: tuple[PublishedPort, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        """Docker counts a container that waits for its restart as running."""
+        return self.phase in ("running", "restarting")
+
+    def wire(self) -> ContainerState:
+        """As `inspect` shows it."""
+        return ContainerState(
+            status=self.phase,
+            running=self.running,
+            restarting=self.phase == "restarting",
+            oom_killed=self.oom,
+            dead=self.phase == "dead",
+            pid=self.pid,
+            exit_code=self.exit_code,
+            error=self.error,
+            started_at=timestamp(self.started_ns),
+            finished_at=timestamp(self.finished_ns),
+        )
+
+
+def timestamp(time_ns: int) -> str:
+    """RFC 3339 in UTC with nanoseconds, as Docker writes it; Go's zero time for 0."""
+    if not time_ns:
+        return NEVER
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"

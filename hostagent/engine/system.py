@@ -1,0 +1,157 @@
+"""Facts about this host and engine, for `version` and `info`: true ones, read from the kernel."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import time
+
+from hostagent import VERSION
+from hostagent.engine.container import Container
+from hostagent.engine.state import timestamp
+from hostagent.kernel.cgroup_mounts import hierarchies
+from hostagent.wire import (
+    ComponentVersion,
+    IndexInfo,
+    Info,
+    PlatformName,
+    Plugins,
+    RegistryConfig,
+    Runtime,
+    Version,
+)
+
+API_VERSION = "1.47"
+MIN_API_VERSION = "1.24"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def version() -> Version:
+    """Answer of GET /version."""
+    release = platform.release()
+    architecture = ARCHITECTURES.get(platform.machine(), platform.machine())
+    return Version(
+        platform=PlatformName(name="pymachine hostagent"),
+        components=[
+            ComponentVersion(
+                name="Engine",
+                version=VERSION,
+                details={
+                    "ApiVersion": API_VERSION,
+                    "MinAPIVersion": MIN_API_VERSION,
+                    "Os": "linux",
+                    "Arch": architecture,
+                    "KernelVersion": release,
+                    "PythonVersion": platform.python_version(),
+                },
+            )
+        ],
+        version=VERSION,
+        api_version=API_VERSION,
+        min_api_version=MIN_API_VERSION,
+        os="linux",
+        arch=architecture,
+        kernel_version=release,
+    )
+
+
+def info(
+    engine_id: str,
+    containers: list[Container],
+    images: int,
+    root: str,
+    listeners: int,
+    mirrors: list[str],
+    insecure: list[str],
+) -> Info:
+    """Answer of GET /info."""
+    phases = [container.state.phase for container in containers]
+    running = sum(phase in ("running", "restarting") for phase in phases)
+    trees = hierarchies()
+    controllers = {name for tree in trees for name in tree.controllers}
+    forwarding = _read("/proc/sys/net/ipv4/ip_forward") == "1"
+    warnings = [
+        f"WARNING: No {what} support"
+        for what, controller in (("memory limit", "memory"), ("cpu cfs quota", "cpu"), ("pids limit", "pids"))
+        if controller not in controllers
+    ]
+    if not forwarding:
+        warnings.append("WARNING: IPv4 forwarding is disabled")
+    return Info(
+        id=engine_id,
+        containers=len(phases),
+        containers_running=running,
+        containers_stopped=len(phases) - running,
+        images=images,
+        driver="overlay2",
+        driver_status=[("Backing Filesystem", _file_system(root)), ("Native Overlay Diff", "true")],
+        plugins=Plugins(volume=[], network=["bridge", "host", "null"], log=["json-file", "none"]),
+        memory_limit="memory" in controllers,
+        swap_limit="memory" in controllers,
+        cpu_cfs_period="cpu" in controllers,
+        cpu_cfs_quota="cpu" in controllers,
+        cpu_shares="cpu" in controllers,
+        cpu_set="cpuset" in controllers,
+        pids_limit="pids" in controllers,
+        ipv4_forwarding=forwarding,
+        n_fd=len(os.listdir("/proc/self/fd")),
+        system_time=timestamp(time.time_ns()),
+        cgroup_driver="cgroupfs",
+        cgroup_version="2" if all(tree.unified for tree in trees) else "1",
+        n_events_listener=listeners,
+        kernel_version=platform.release(),
+        operating_system=_os_release("PRETTY_NAME"),
+        os_version=_os_release("VERSION_ID"),
+        architecture=platform.machine(),
+        registry_config=RegistryConfig(
+            insecure_registry_cidrs=["127.0.0.0/8"],
+            mirrors=mirrors,
+            index_configs={
+                "docker.io": IndexInfo(name="docker.io", mirrors=mirrors, official=True),
+                **{host: IndexInfo(name=host, secure=False) for host in insecure},
+            },
+        ),
+        n_cpu=os.cpu_count() or 1,
+        mem_total=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        docker_root_dir=root,
+        http_proxy=os.environ.get("HTTP_PROXY", ""),
+        https_proxy=os.environ.get("HTTPS_PROXY", ""),
+        no_proxy=os.environ.get("NO_PROXY", ""),
+        name=socket.gethostname(),
+        labels=[],
+        server_version=VERSION,
+        runtimes={"runc": Runtime(path=f"{sys.executable} -m hostagent.runtime")},
+        default_runtime="runc",
+        live_restore_enabled=True,
+        security_options=["name=seccomp,profile=builtin", "name=cgroupns"],
+        warnings=warnings or None,
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _os_release(key: str) -> str:
+    try:
+        return platform.freedesktop_os_release().get(key, "")
+    except OSError:
+        return ""
+
+
+def _file_system(path: str) -> str:
+    """The type of the file system that holds `path`, from proc(5) mountinfo: the longest mount point wins."""
+    best, kind = "", "unknown"
+    with open("/proc/self/mountinfo") as file:
+        for line in file:
+            fields, _, tail = line.partition(" - ")
+            point = fields.split()[4]
+            if len(point) >= len(best) and (path == point or path.startswith(point.rstrip("/") + "/")):
+                best, kind = point, tail.split()[0]
+    return kind

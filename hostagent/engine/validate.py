@@ -1,0 +1,196 @@
+"""What a create body may ask for: wrong values are Invalid, what Docker knows and we lack is Unsupported, by name.
+
+Nothing is accepted and ignored: a field of HostConfig is built, or in the tables below.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from dataclasses import dataclass
+
+from hostagent.errors import Invalid, NotFound, Unsupported
+from hostagent.wire import ContainerCreate, HostConfig
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
+MEMORY_MINIMUM = 6 * 1024 * 1024
+RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
+SIGNAL_MAX = 64
+
+# field -> the option a person typed
+UNSUPPORTED = {
+    "volumes_from": "--volumes-from",
+    "links": "--link",
+    "group_add": "--group-add",
+    "privileged": "--privileged",
+    "storage_opt": "--storage-opt",
+    "devices": "--device",
+    "device_cgroup_rules": "--device-cgroup-rule",
+    "device_requests": "--gpus",
+    "cgroup_parent": "--cgroup-parent",
+    "blkio_weight": "--blkio-weight",
+    "blkio_weight_device": "--blkio-weight-device",
+    "blkio_device_read_bps": "--device-read-bps",
+    "blkio_device_write_bps": "--device-write-bps",
+    "blkio_device_read_iops": "--device-read-iops",
+    "blkio_device_write_iops": "--device-write-iops",
+    "cpu_realtime_period": "--cpu-rt-period",
+    "cpu_realtime_runtime": "--cpu-rt-runtime",
+    "kernel_memory": "--kernel-memory",
+    "kernel_memory_tcp": "HostConfig.KernelMemoryTCP",
+    "oom_kill_disable": "--oom-kill-disable",
+    "cgroup": "HostConfig.Cgroup",
+    "cpu_count": "HostConfig.CpuCount",
+    "cpu_percent": "HostConfig.CpuPercent",
+    "io_maximum_iops": "HostConfig.IOMaximumIOps",
+    "io_maximum_bandwidth": "HostConfig.IOMaximumBandwidth",
+    "masked_paths": "HostConfig.MaskedPaths",
+    "readonly_paths": "HostConfig.ReadonlyPaths",
+    "annotations": "--annotation",
+}
+# field -> (option, values that mean what we do anyway)
+ONLY = {
+    "pid_mode": ("--pid", ("", "private")),
+    "ipc_mode": ("--ipc", ("", "private")),
+    "uts_mode": ("--uts", ("", "private")),
+    "userns_mode": ("--userns", ("",)),
+    "cgroupns_mode": ("--cgroupns", ("", "private")),
+    "runtime": ("--runtime", ("", "runc")),
+    "isolation": ("--isolation", ("", "default")),
+    "memory_swappiness": ("--memory-swappiness", (None, -1)),
+    "volume_driver": ("--volume-driver", ("", "local")),
+}
+
+
+@dataclass(frozen=True)
+class SecurityOptions:
+    """`--security-opt` as far as it is built."""
+
+    no_new_privileges: bool = False
+    seccomp: bool = True
+
+
+def check(body: ContainerCreate, host: HostConfig) -> None:
+    """Raise for the first thing in the body that cannot be done; changes nothing."""
+    for field, option in UNSUPPORTED.items():
+        if getattr(host, field):
+            raise Unsupported(f"{option} is not supported yet (HostConfig field {field!r})")
+    for field, (option, allowed) in ONLY.items():
+        if (value := getattr(host, field)) not in allowed:
+            raise Unsupported(f"{option} {value} is not supported yet")
+    if body.volumes:
+        path = next(iter(body.volumes))
+        raise Unsupported(f"anonymous volumes are not supported yet: -v {path} (use -v /path/on/host:{path})")
+    if body.healthcheck and body.healthcheck.test not in ([], ["NONE"]):
+        raise Unsupported("health checks are not supported yet: --health-cmd")
+    _check_log(host)
+    _check_restart(host)
+    _check_limits(host)
+    security_options(host)
+    stop_signal_number(body.stop_signal or "SIGTERM")
+
+
+def check_name(name: str) -> str:
+    """The name without its slash. Invalid in Docker's words."""
+    bare = name.removeprefix("/")
+    if not NAME.match(bare):
+        raise Invalid(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+    return bare
+
+
+def network_mode(host: HostConfig) -> str:
+    """bridge, none or host. Unsupported or NotFound for anything else."""
+    mode = host.network_mode
+    if mode in ("", "default", "bridge"):
+        return "bridge"
+    if mode in ("none", "host"):
+        return mode
+    if mode.startswith("container:"):
+        raise Unsupported(f"--network {mode} is not supported yet")
+    raise NotFound(f"network {mode} not found")
+
+
+def security_options(host: HostConfig) -> SecurityOptions:
+    """Parsed `--security-opt`."""
+    no_new_privileges, seccomp = False, True
+    for option in host.security_opt or ():
+        match re.split("[=:]", option, maxsplit=1):
+            case ["no-new-privileges"] | ["no-new-privileges", "true"]:
+                no_new_privileges = True
+            case ["no-new-privileges", "false"]:
+                no_new_privileges = False
+            case ["seccomp", "unconfined"]:
+                seccomp = False
+            case ["seccomp", "builtin"]:
+                seccomp = True
+            case _:
+                raise Unsupported(f"--security-opt {option} is not supported yet")
+    return SecurityOptions(no_new_privileges, seccomp)
+
+
+def signal_number(text: str) -> int:
+    """`9`, `KILL`, `SIGKILL`, `SIGRTMIN+3` -> number. Invalid in Docker's words."""
+    if text.isdigit():
+        number = int(text)
+        if 0 < number <= SIGNAL_MAX:
+            return number
+        raise Invalid(f"Invalid signal: {text}")
+    name = text.upper().removeprefix("SIG")
+    base, plus, offset = name.partition("+")
+    if not plus:
+        base, plus, offset = name.partition("-")
+    try:
+        number = signal.Signals[f"SIG{base}"].value
+    except KeyError:
+        raise Invalid(f"Invalid signal: {text}") from None
+    if plus:
+        if base not in ("RTMIN", "RTMAX") or not offset.isdigit():
+            raise Invalid(f"Invalid signal: {text}")
+        number += int(offset) if plus == "+" else -int(offset)
+    return number
+
+
+def stop_signal_number(text: str) -> int:
+    """The same for --stop-signal."""
+    return signal_number(text)
+
+
+def _check_log(host: HostConfig) -> None:
+    log = host.log_config
+    if log.type not in ("", "json-file", "none"):
+        raise Unsupported(f"log driver {log.type!r} is not supported yet: use json-file or none")
+    if log.config:
+        raise Unsupported(f"log options are not supported yet: --log-opt {next(iter(log.config))}")
+
+
+def _check_restart(host: HostConfig) -> None:
+    policy = host.restart_policy
+    if policy.name not in RESTART_POLICIES:
+        raise Invalid(
+            f"invalid restart policy: unknown policy '{policy.name}'; "
+            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if policy.maximum_retry_count < 0:
+        raise Invalid("invalid restart policy: maximum retry count cannot be negative")
+    if policy.maximum_retry_count and policy.name != "on-failure":
+        raise Invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if host.auto_remove and policy.name not in ("", "no"):
+        raise Invalid("can't create 'AutoRemove' container with restart policy")
+
+
+def _check_limits(host: HostConfig) -> None:
+    if host.memory and host.memory < MEMORY_MINIMUM:
+        raise Invalid("Minimum memory limit allowed is 6MB")
+    if host.memory_swap > 0 and not host.memory:
+        raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if 0 < host.memory_swap < host.memory:
+        raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if host.nano_cpus:
+        if host.cpu_quota or host.cpu_period:
+            raise Invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set")
+        available = os.cpu_count() or 1
+        if host.nano_cpus < 0 or host.nano_cpus > available * 1_000_000_000:
+            raise Invalid(
+                f"range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
+            )

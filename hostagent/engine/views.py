@@ -1,0 +1,179 @@
+"""Containers as the API shows them: `inspect` and the list. Pure."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from hostagent.engine import merge, mountspec, ports
+from hostagent.engine.container import Container
+from hostagent.engine.state import State, timestamp
+from hostagent.wire import (
+    Config,
+    ContainerInspect,
+    ContainerSummary,
+    DriverData,
+    EndpointSettings,
+    MountPoint,
+    NetworkSettings,
+    SummaryHostConfig,
+    SummaryNetworkSettings,
+)
+
+
+def inspect(container: Container, sizes: tuple[int, int] | None) -> ContainerInspect:
+    """Answer of GET /containers/{id}/json; `sizes` = bytes of the writable layer, of the whole root."""
+    config, state, directory = container.config, container.state, container.directory
+    path, *args = merge.command(config)
+    return ContainerInspect(
+        id=container.id,
+        created=timestamp(container.created_ns),
+        path=path,
+        args=args,
+        state=state.wire(),
+        image=container.image_id,
+        resolv_conf_path=f"{directory}/resolv.conf",
+        hostname_path=f"{directory}/hostname",
+        hosts_path=f"{directory}/hosts",
+        log_path=container.log_path if container.logs else "",
+        name=f"/{container.name}",
+        restart_count=state.restarts,
+        driver="overlay2",
+        platform="linux",
+        exec_ids=list(container.execs) or None,
+        host_config=container.host,
+        graph_driver=DriverData(
+            name="overlay2",
+            data={
+                "UpperDir": f"{directory}/upper",
+                "WorkDir": f"{directory}/work",
+                "MergedDir": f"{directory}/rootfs",
+            },
+        ),
+        size_rw=sizes[0] if sizes else None,
+        size_root_fs=sizes[1] if sizes else None,
+        mounts=mount_points(container),
+        config=Config(**{name: getattr(config, name) for name in Config.__struct_fields__}),
+        network_settings=_network(container),
+    )
+
+
+def summary(container: Container, sizes: tuple[int, int] | None) -> ContainerSummary:
+    """Entry of GET /containers/json."""
+    config, state = container.config, container.state
+    return ContainerSummary(
+        id=container.id,
+        names=[f"/{container.name}"],
+        image=config.image,
+        image_id=container.image_id,
+        command=" ".join(merge.command(config)),
+        created=container.created_ns // 1_000_000_000,
+        ports=ports.port_list(config.exposed_ports, state.ports) if state.running else [],
+        size_rw=sizes[0] if sizes else 0,
+        size_root_fs=sizes[1] if sizes else 0,
+        labels=container.labels,
+        state=state.phase,
+        status=status(state),
+        host_config=SummaryHostConfig(network_mode=container.host.network_mode),
+        network_settings=SummaryNetworkSettings(networks=_networks(container)),
+        mounts=mount_points(container),
+    )
+
+
+def mount_points(container: Container) -> list[MountPoint]:
+    return [bind.wire() for bind in mountspec.parse_binds(container.host)]
+
+
+def status(state: State) -> str:
+    """The phrase of `docker ps`: "Up 3 minutes", "Exited (0) 2 hours ago"."""
+    now = time.time_ns()
+    match state.phase:
+        case "running":
+            return f"Up {ago(now - state.started_ns)}"
+        case "restarting":
+            return f"Restarting ({state.exit_code}) {ago(now - state.finished_ns)} ago"
+        case "exited":
+            return f"Exited ({state.exit_code}) {ago(now - state.finished_ns)} ago"
+        case "dead":
+            return "Dead"
+        case _:
+            return "Created"
+
+
+def ago(nanoseconds: int) -> str:
+    """A duration as docker words it."""
+    seconds = max(0, nanoseconds // 1_000_000_000)
+    if seconds < 1:
+        return "Less than a second"
+    if seconds == 1:
+        return "1 second"
+    if seconds < 60:
+        return f"{seconds} seconds"
+    minutes = seconds // 60
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    hours = (seconds + 1800) // 3600
+    if hours == 1:
+        return "About an hour"
+    if hours < 48:
+        return f"{hours} hours"
+    if hours < 24 * 7 * 2:
+        return f"{hours // 24} days"
+    if hours < 24 * 30 * 2:
+        return f"{hours // 24 // 7} weeks"
+    if hours < 24 * 365 * 2:
+        return f"{hours // 24 // 30} months"
+    return f"{hours // 24 // 365} years"
+
+
+def sizes(container: Container, image_size: int) -> tuple[int, int]:
+    """(writable layer, whole root) in bytes of file content; walks the upper directory."""
+    written = 0
+    for folder, _folders, names in os.walk(f"{container.directory}/upper"):
+        for name in names:
+            try:
+                written += os.lstat(f"{folder}/{name}").st_size
+            except FileNotFoundError:
+                continue  # the container removed it while we walked
+    return written, image_size + written
+
+
+def _endpoint(container: Container) -> EndpointSettings:
+    state = container.state
+    address, _, prefix = state.ip.partition("/")
+    return EndpointSettings(
+        network_id=network_id(container.host.network_mode),
+        endpoint_id=container.id if state.running else "",
+        gateway=state.gateway,
+        ip_address=address,
+        ip_prefix_len=int(prefix or 0),
+        mac_address=state.mac,
+    )
+
+
+def network_id(name: str) -> str:
+    """The predefined networks have no ID of chance: the name, in hexadecimal, filled up to 64 digits."""
+    return name.encode().hex().ljust(64, "0")
+
+
+def _networks(container: Container) -> dict[str, EndpointSettings]:
+    return {container.host.network_mode: _endpoint(container)}
+
+
+def _network(container: Container) -> NetworkSettings:
+    endpoint = _endpoint(container)
+    state = container.state
+    running = state.phase == "running"
+    return NetworkSettings(
+        sandbox_id=container.id if running else "",
+        sandbox_key=f"/proc/{state.pid}/ns/net" if running else "",
+        ports=ports.port_map(container.config.exposed_ports, state.ports) if running else {},
+        endpoint_id=endpoint.endpoint_id,
+        gateway=endpoint.gateway,
+        ip_address=endpoint.ip_address,
+        ip_prefix_len=endpoint.ip_prefix_len,
+        mac_address=endpoint.mac_address,
+        networks=_networks(container),
+    )

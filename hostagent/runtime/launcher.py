@@ -1,0 +1,43 @@
+"""The launcher: a warm, single-threaded process that forks one shim per container.
+
+Started by the daemon with one end of a SOCK_SEQPACKET pair (`python -m hostagent.runtime.launcher FD`); it ends at EOF
+on it and so is always of the daemon's version. Everything that a shim needs is imported here, once, and the heap is
+frozen, so that a shim shares nearly all of its memory with it and starts in a fork's time.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+
+from hostagent.kernel import fds
+from hostagent.runtime import protocol, selfexe, shim
+
+
+def main() -> None:
+    """Serve `Launch` messages until the daemon is gone."""
+    selfexe.reexec_from_sealed_python()
+    # Shims are not ours to wait for: the kernel reaps them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+    while True:
+        data, received = fds.recv_message(control)
+        if not data:
+            return
+        message = protocol.decode(data)
+        assert isinstance(message, protocol.Launch)
+        (connection,) = received
+        if os.fork() == 0:
+            shim.run(message, connection)  # never returns
+        os.close(connection)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,377 @@
+"""The shim: one process per running container, which outlives the daemon and the launcher.
+
+It owns the container's pipes or terminal, is the only writer of its log, keeps its exit record, holds the fds that must
+live as long as the container (published ports), serves attach, exec, resize and signals, and locks `<bundle>/lock` for
+life: the lock held means alive, whatever the pid says (design.md, rules 2, 3 and 7).
+
+Forked by the launcher; imports nothing afterwards (rule 12).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from hostagent.kernel import fds, libc, pty
+from hostagent.kernel.cgroup import Cgroup
+from hostagent.runtime import birth, exitrecord, protocol
+from hostagent.runtime import spec as specs
+from hostagent.runtime.logfile import JsonLog
+from hostagent.runtime.pipes import make_pipes
+from hostagent.runtime.processes import exit_code, signal_child
+from hostagent.runtime.shim_exec import Execution
+from hostagent.runtime.shim_replay import replay
+from hostagent.runtime.streams import READ, Loop, Session
+
+LOCK = "lock"
+FINISHED_EXECS_KEPT = 64
+
+
+def run(launch: protocol.Launch, connection: int) -> NoReturn:
+    """In the freshly forked child of the launcher: become the shim of one container. `connection` is the daemon's."""
+    code = 1
+    try:
+        _leave_the_launcher(launch, connection)
+        Shim(launch, socket.socket(fileno=connection)).serve()
+        code = 0
+    except (
+        BaseException
+    ):  # the process ends here: the last words go to the shim's own log, nobody can catch them
+        traceback.print_exc(file=sys.stderr)
+    finally:
+        os._exit(code)
+
+
+def _leave_the_launcher(launch: protocol.Launch, connection: int) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR)
+    errors = os.open(f"{launch.bundle}/shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.dup2(errors, 2)
+    fds.close_all_except((0, 1, 2, connection))
+    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    Cgroup(launch.shims_cgroup).add_self()
+
+
+class Shim:
+    """One container's keeper. State: created -> starting -> running -> exited."""
+
+    def __init__(self, launch: protocol.Launch, daemon: socket.socket) -> None:
+        self._bundle = launch.bundle
+        self._loop = Loop()
+        self._phase = "created"
+        self._lock = self._take_lock()
+        self._listener = self._listen(launch.socket_path)
+        self._socket_path = launch.socket_path
+        self._daemon: socket.socket | None = None
+        self._start: protocol.Start | None = None
+        self._spec: specs.Spec | None = None
+        self._child: birth.Child | None = None
+        self._log: JsonLog | None = None
+        self._pending: list[tuple[protocol.Attach, int]] = []
+        self._session: Session | None = None
+        self._execs: dict[str, Execution] = {}
+        self._kept: list[int] = []
+        self._started_ns = 0
+        self._adopt(daemon)
+
+    # -- birth
+
+    def _take_lock(self) -> int:
+        fd = os.open(f"{self._bundle}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.write(fd, json.dumps({"pid": os.getpid(), "boot_id": exitrecord.boot_id()}).encode())
+        return fd
+
+    @staticmethod
+    def _listen(path: str) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        listener.bind(path)
+        listener.listen(4)
+        return listener
+
+    def serve(self) -> None:
+        """Until the container has ended, its output is delivered, and its exit is recorded."""
+        self._loop.watch(self._listener.fileno(), READ, lambda _events: self._accept())
+        self._loop.run()
+        self._listener.close()
+        try:
+            os.unlink(self._socket_path)
+        except FileNotFoundError:
+            pass
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        self._adopt(connection)
+
+    def _adopt(self, daemon: socket.socket) -> None:
+        """A (new) daemon: there is one at a time, the last to come."""
+        if self._daemon:
+            self._lose_daemon()
+        self._daemon = daemon
+        self._loop.watch(daemon.fileno(), READ, lambda _events: self._hear())
+
+    def _lose_daemon(self) -> None:
+        if self._daemon:
+            self._loop.unwatch(self._daemon.fileno())
+            self._daemon.close()
+            self._daemon = None
+        if self._phase in ("created", "starting"):
+            # Nobody is left who could finish the start; a daemon that comes later begins again (rule 2).
+            self._abandon()
+
+    def _abandon(self) -> None:
+        if self._child:
+            signal_child(self._child.pidfd, signal.SIGKILL)
+            os.waitpid(self._child.pid, 0)
+            if self._spec:
+                self._remove_cgroup()
+        self._loop.running = False
+
+    # -- the daemon's messages
+
+    def _hear(self) -> None:
+        assert self._daemon is not None
+        try:
+            data, received = fds.recv_message(self._daemon)
+        except OSError:
+            data, received = b"", []
+        if not data:
+            self._lose_daemon()
+            return
+        message = protocol.decode(data)
+        HANDLERS[type(message)](self, message, received)
+
+    def _tell(self, message: protocol.Message, *passed: int) -> None:
+        """To the daemon, if there is one: what it misses it reads from the exit record and `Status`."""
+        if self._daemon:
+            try:
+                fds.send_message(self._daemon, message.encode(), passed)
+            except OSError:
+                self._lose_daemon()
+
+    def _hello(self, message: protocol.Hello, received: list[int]) -> None:
+        self._tell(
+            protocol.Status(
+                version=protocol.VERSION,
+                phase=self._phase,
+                pid=self._child.pid if self._child else 0,
+                started_ns=self._started_ns,
+                execs=[execution.status() for execution in self._execs.values()],
+            )
+        )
+
+    def _keep(self, message: protocol.Keep, received: list[int]) -> None:
+        self._kept += received
+
+    def _attach(self, message: protocol.Attach, received: list[int]) -> None:
+        (client,) = received
+        if self._session is None:
+            self._pending.append((message, client))
+        else:
+            self._attach_now(message, client)
+
+    def _attach_now(self, message: protocol.Attach, client: int) -> None:
+        assert self._session is not None
+        streams = [name for name in ("stdout", "stderr") if getattr(message, name)]
+        earlier = tuple(replay(self._start.log_path, streams)) if message.replay and self._start else ()
+        self._session.attach(
+            client,
+            streams=streams,
+            stdin=message.stdin and message.stream,
+            multiplexed=message.multiplexed,
+            detach_keys=bytes(message.detach_keys),
+            early=message.early.encode("latin-1"),
+            replay=earlier,
+            stay=message.stream,
+        )
+
+    def _signal(self, message: protocol.Signal, received: list[int]) -> None:
+        if message.exec_id:
+            if execution := self._execs.get(message.exec_id):
+                execution.signal(message.number)
+        elif self._child and self._phase == "running":
+            signal_child(self._child.pidfd, message.number)
+
+    def _resize(self, message: protocol.Resize, received: list[int]) -> None:
+        if message.exec_id:
+            if execution := self._execs.get(message.exec_id):
+                execution.resize(message.height, message.width)
+        elif self._session and self._session.terminal >= 0:
+            pty.set_size(self._session.terminal, message.height, message.width)
+
+    def _exec(self, message: protocol.Exec, received: list[int]) -> None:
+        client = received[0] if received else -1
+        assert self._spec is not None and self._child is not None
+        finished = [key for key, execution in self._execs.items() if execution.code is not None]
+        for key in finished[: max(0, len(finished) - FINISHED_EXECS_KEPT)]:
+            del self._execs[key]
+        execution = Execution(self._loop, message, self._tell, self._maybe_finish)
+        self._execs[message.exec_id] = execution
+        execution.start(self._spec, self._child.pid, client)
+
+    # -- the start
+
+    def _begin(self, message: protocol.Start, received: list[int]) -> None:
+        self._start = message
+        self._phase = "starting"
+        self._spec = specs.load(f"{self._bundle}/config.json")
+        if message.log_path:
+            self._log = JsonLog(message.log_path)
+        terminal = self._spec.process.terminal
+        self._session = Session(
+            self._loop,
+            self._log,
+            close_stdin_at_eof=message.stdin_once and not terminal,
+            on_detach=lambda: self._tell(protocol.Detached()),
+            on_output_end=self._maybe_finish,
+        )
+        inner, outer = (None, None) if terminal else make_pipes(message.open_stdin)
+        try:
+            self._child = birth.fork_init(self._spec, self._bundle, inner)
+        except OSError as error:
+            self._fail(protocol.StartFailed("create", error.errno or 0, str(error)))
+            return
+        finally:
+            for fd in inner or ():
+                os.close(fd)
+        if outer:
+            stdin, stdout, stderr = outer
+            if stdin >= 0:
+                self._session.set_stdin(stdin)
+            self._session.add_source("stdout", stdout)
+            self._session.add_source("stderr", stderr)
+        for attach, client in self._pending:
+            self._attach_now(attach, client)
+        self._pending.clear()
+        self._loop.watch(self._child.channel.fileno(), READ, lambda _events: self._hear_init())
+
+    def _hear_init(self) -> None:
+        assert self._child is not None and self._start is not None and self._session is not None
+        channel = self._child.channel
+        try:
+            data, received = fds.recv_message(channel)
+        except ConnectionResetError:
+            data, received = b"", []
+        if not data:
+            self._loop.unwatch(channel.fileno())
+            channel.close()
+            self._running()
+            return
+        message = json.loads(data)
+        match message["type"]:
+            case "namespaces":
+                self._namespaces_made()
+            case "console":
+                (master,) = received
+                if self._start.height and self._start.width:
+                    pty.set_size(master, self._start.height, self._start.width)
+                self._session.set_terminal(master)
+            case "failed":
+                self._loop.unwatch(channel.fileno())
+                channel.close()
+                os.waitpid(self._child.pid, 0)
+                self._fail(protocol.StartFailed(message["stage"], message["errno"], message["message"]))
+
+    def _namespaces_made(self) -> None:
+        assert self._child is not None and self._start is not None and self._spec is not None
+        if not self._spec.new_network_namespace:
+            return
+        if not self._start.await_network:
+            self._network(protocol.Network([]), [])
+            return
+        netns = os.open(f"/proc/{self._child.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._tell(protocol.NetnsReady(), netns)
+        os.close(netns)
+
+    def _network(self, message: protocol.Network, received: list[int]) -> None:
+        assert self._child is not None
+        data = json.dumps({"type": "network", "interfaces": message.interfaces}).encode()
+        try:
+            fds.send_message(self._child.channel, data, ())
+        except OSError:
+            return  # init is gone; its end is reported by the channel's EOF and the pidfd
+
+    def _running(self) -> None:
+        assert self._child is not None and self._session is not None
+        self._phase = "running"
+        self._started_ns = time.time_ns()
+        self._session.started()
+        self._loop.watch(self._child.pidfd, READ, lambda _events: self._ended())
+        self._tell(protocol.Started(self._child.pid, self._started_ns, list(self._child.warnings)))
+
+    def _fail(self, failure: protocol.StartFailed) -> None:
+        self._phase = "exited"
+        self._remove_cgroup()
+        self._tell(failure)
+        self._loop.running = False
+
+    # -- the end
+
+    def _ended(self) -> None:
+        assert self._child is not None and self._session is not None and self._spec is not None
+        self._loop.unwatch(self._child.pidfd)
+        _, status = os.waitpid(self._child.pid, 0)
+        cgroup = Cgroup(self._spec.cgroups_path)
+        oom = cgroup.oom_kills() > 0
+        self._session.drain()
+        self._phase = "exited"
+        assert self._start is not None
+        record = protocol.Exit(
+            code=exit_code(status),
+            oom=oom,
+            started_ns=self._started_ns,
+            finished_ns=time.time_ns(),
+            boot_id=exitrecord.boot_id(),
+        )
+        exitrecord.write(self._bundle, record, self._start.durable)
+        for fd in self._kept:
+            os.close(fd)
+        self._kept.clear()
+        self._remove_cgroup()
+        self._tell(record)
+        self._maybe_finish()
+
+    def _remove_cgroup(self) -> None:
+        assert self._spec is not None
+        if self._spec.cgroups_path:
+            cgroup = Cgroup(self._spec.cgroups_path)
+            cgroup.kill()
+            cgroup.delete()
+
+    def _maybe_finish(self) -> None:
+        """The last client has its last byte: nothing is left to do."""
+        if self._phase != "exited" or self._session is None or not self._session.output_ended:
+            return
+        if self._session.clients == 0 and not any(execution.busy for execution in self._execs.values()):
+            self._loop.running = False
+
+
+HANDLERS: dict[type[protocol.Message], Callable[[Shim, protocol.Message, list[int]], None]] = {
+    protocol.Hello: Shim._hello,  # type: ignore[dict-item]  # each handler takes its own message
+    protocol.Keep: Shim._keep,  # type: ignore[dict-item]
+    protocol.Attach: Shim._attach,  # type: ignore[dict-item]
+    protocol.Start: Shim._begin,  # type: ignore[dict-item]
+    protocol.Network: Shim._network,  # type: ignore[dict-item]
+    protocol.Exec: Shim._exec,  # type: ignore[dict-item]
+    protocol.Signal: Shim._signal,  # type: ignore[dict-item]
+    protocol.Resize: Shim._resize,  # type: ignore[dict-item]
+}

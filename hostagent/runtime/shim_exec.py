@@ -1,0 +1,146 @@
+"""A further process in a running container (`docker exec`), as its shim sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hostagent.kernel import fds, pty
+from hostagent.runtime import birth, protocol
+from hostagent.runtime import spec as specs
+from hostagent.runtime.pipes import make_pipes, null_stdio
+from hostagent.runtime.processes import exit_code, signal_child
+from hostagent.runtime.streams import READ, Loop, Session
+
+Tell = Callable[[protocol.Message], None]
+
+
+class Execution:
+    """One exec: from the daemon's `Exec` message to its exit code, kept for `exec inspect`."""
+
+    def __init__(self, loop: Loop, message: protocol.Exec, tell: Tell, on_idle: Callable[[], None]) -> None:
+        self._loop = loop
+        self._message = message
+        self._tell = tell
+        self._on_idle = on_idle
+        self._child: birth.Child | None = None
+        self.code: int | None = None
+        self.session = Session(
+            loop,
+            None,
+            close_stdin_at_eof=not message.process.get("terminal", False),
+            on_detach=lambda: tell(protocol.Detached(message.exec_id)),
+            on_output_end=on_idle,
+        )
+
+    @property
+    def busy(self) -> bool:
+        """The process runs, or its last output is not yet delivered."""
+        return self.code is None or self.session.clients > 0
+
+    def status(self) -> dict[str, Any]:
+        """For `Status`, and so for a daemon that did not see this exec."""
+        return {
+            "exec_id": self._message.exec_id,
+            "pid": self._child.pid if self._child else 0,
+            "code": self.code,
+            "config": self._message.config,
+        }
+
+    def start(self, spec: specs.Spec, init_pid: int, client: int) -> None:
+        """Fork it into the container; `client` is the attached connection, or -1."""
+        process = specs.parse_process(self._message.process)
+        terminal = process.terminal
+        attached = client >= 0
+        if terminal:
+            inner, outer = None, None
+        elif attached:
+            inner, outer = make_pipes(self._message.open_stdin)
+        else:
+            inner, outer = null_stdio(), None
+        try:
+            self._child = birth.fork_exec(process, spec, init_pid, inner)
+        except OSError as error:
+            self._fail(error.errno or 0, str(error), client)
+            return
+        finally:
+            for fd in inner or ():
+                os.close(fd)
+        if outer:
+            stdin, stdout, stderr = outer
+            if stdin >= 0:
+                self.session.set_stdin(stdin)
+            self.session.add_source("stdout", stdout)
+            self.session.add_source("stderr", stderr)
+        self._loop.watch(self._child.channel.fileno(), READ, lambda _events: self._hear(client))
+
+    def _hear(self, client: int) -> None:
+        assert self._child is not None
+        channel = self._child.channel
+        try:
+            data, received = fds.recv_message(channel)
+        except ConnectionResetError:
+            data, received = b"", []
+        message = json.loads(data) if data else {"type": "running"}
+        if message["type"] == "console":
+            (master,) = received
+            if self._message.height and self._message.width:
+                pty.set_size(master, self._message.height, self._message.width)
+            self.session.set_terminal(master)
+            return
+        self._loop.unwatch(channel.fileno())
+        channel.close()
+        if message["type"] == "failed":
+            os.waitpid(self._child.pid, 0)
+            os.close(self._child.pidfd)
+            self._fail(message["errno"], message["message"], client)
+            return
+        # Known to the daemon before its client's stream can end.
+        self._tell(protocol.ExecStarted(self._message.exec_id, self._child.pid))
+        self.session.started()
+        if client >= 0 and self._message.attach is not None:
+            attach = protocol.Attach(**self._message.attach)
+            self.session.attach(
+                client,
+                streams=[name for name in ("stdout", "stderr") if getattr(attach, name)],
+                stdin=attach.stdin,
+                multiplexed=attach.multiplexed,
+                detach_keys=bytes(attach.detach_keys),
+                early=attach.early.encode("latin-1"),
+            )
+        self._loop.watch(self._child.pidfd, READ, lambda _events: self._ended())
+
+    def _fail(self, errno: int, text: str, client: int) -> None:
+        self.code = 126 if errno in birth.NOT_INVOCABLE else 127
+        self.session.started()
+        self._tell(protocol.ExecFailed(self._message.exec_id, errno, text))
+        if client >= 0:
+            # The client sees the reason where the output would have been, as with dockerd.
+            attach = protocol.Attach(**(self._message.attach or {}))
+            line = f"OCI runtime exec failed: exec failed: unable to start container process: {text}: unknown\r\n"
+            self.session.attach(
+                client, ["stdout"], False, attach.multiplexed, replay=[("stdout", line.encode())]
+            )
+        self._on_idle()
+
+    def _ended(self) -> None:
+        assert self._child is not None
+        self._loop.unwatch(self._child.pidfd)
+        _, status = os.waitpid(self._child.pid, 0)
+        os.close(self._child.pidfd)
+        self.code = exit_code(status)
+        # The code is on its way before the client can see the end of its stream.
+        self._tell(protocol.ExecExit(self._message.exec_id, self.code))
+        self.session.drain()
+        if not self.session.clients:
+            self._on_idle()
+
+    def signal(self, number: int) -> None:
+        if self._child and self.code is None:
+            signal_child(self._child.pidfd, number)
+
+    def resize(self, height: int, width: int) -> None:
+        if self.session.terminal >= 0:
+            pty.set_size(self.session.terminal, height, width)

@@ -1,0 +1,430 @@
+"""A process's standard streams inside the shim: read once, logged first, then fanned out to whoever is attached.
+
+Back-pressure (design.md, rule 8): a live client that reads slowly stops us reading from the process once HIGH bytes
+wait for it, so `docker run x | slow` loses nothing; a client that vanished or detached never blocks, because its socket
+says so (EPIPE, HUP) and it is dropped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import struct
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from hostagent.runtime.logfile import JsonLog
+
+CHUNK = 64 * 1024
+HIGH = 1024 * 1024
+"""Bytes that may wait for one client before its process is no longer read."""
+STREAM_IDS = {"stdout": 1, "stderr": 2}
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+
+
+class Loop:
+    """epoll and callbacks; no timers, so that an idle shim never wakes."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callable[[int], None]] = {}
+        self.running = True
+
+    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """Call `callback(events)` when `fd` is ready; replaces an earlier watch of the same fd."""
+        if fd in self._callbacks:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._callbacks[fd] = callback
+
+    def unwatch(self, fd: int) -> None:
+        if self._callbacks.pop(fd, None):
+            self._epoll.unregister(fd)
+
+    def run(self) -> None:
+        """Until `running` is false. A callback may unwatch any fd, also one that is ready in the same turn."""
+        while self.running:
+            for fd, events in self._epoll.poll():
+                if callback := self._callbacks.get(fd):
+                    callback(events)
+
+
+class Owner(Protocol):
+    """What a client needs of its session."""
+
+    def input(self, client: Client, data: bytes) -> None: ...
+    def input_ended(self, client: Client) -> None: ...
+    def drained(self) -> None: ...
+    def detached(self, client: Client) -> None: ...
+    def dropped(self, client: Client) -> None: ...
+
+
+class Client:
+    """One attached connection (a unix or TCP socket, non-blocking), with what waits to be written to it."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        owner: Owner,
+        fd: int,
+        streams: frozenset[str],
+        multiplexed: bool,
+        reads_input: bool,
+        detach_keys: bytes,
+    ) -> None:
+        self._loop = loop
+        self._owner = owner
+        self.fd = fd
+        self.streams = streams
+        self._multiplexed = multiplexed
+        self._reading = reads_input
+        self._input_over = not reads_input
+        self._keys = detach_keys
+        self._typed = b""
+        self._queue: list[bytes] = []
+        self.waiting = 0
+        self._ending = False
+        self._open = True
+        os.set_blocking(fd, False)
+        self._update()
+
+    # -- towards the client
+
+    def send(self, stream: str, data: bytes) -> None:
+        if stream not in self.streams:
+            return
+        if self._multiplexed:
+            data = struct.pack(">BxxxI", STREAM_IDS[stream], len(data)) + data
+        self.send_raw(data)
+
+    def send_raw(self, data: bytes) -> None:
+        """Bytes as they are: at once as far as the socket takes them, the rest when it is writable."""
+        if not self._open or self._ending:
+            return
+        if not self._queue:
+            try:
+                sent = os.write(self.fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.drop()
+                return
+            data = data[sent:]
+        if data:
+            self._queue.append(data)
+            self.waiting += len(data)
+            self._update()
+
+    def finish(self) -> None:
+        """Close once everything queued is written."""
+        self._ending = True
+        if not self._queue:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close now; what waits is lost (the client is gone)."""
+        if self._open:
+            self._open = False
+            self._loop.unwatch(self.fd)
+            os.close(self.fd)
+            self._queue.clear()
+            self.waiting = 0
+            self._owner.dropped(self)
+
+    # -- from the client
+
+    def pause_input(self) -> None:
+        if self._open:
+            self._reading = False
+            self._update()
+
+    def resume_input(self) -> None:
+        if self._open and not self._input_over:
+            self._reading = True
+            self._update()
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that the client sent, perhaps with the detach keys among them."""
+        if not self._keys:
+            self._owner.input(self, data)
+            return
+        passed = bytearray()
+        for byte in data:
+            typed = self._typed + bytes((byte,))
+            if typed == self._keys:
+                self._owner.input(self, bytes(passed))
+                self._owner.detached(self)
+                self.drop()
+                return
+            if self._keys.startswith(typed):
+                self._typed = typed
+            else:
+                # Not the sequence after all: what was held back belongs to the process.
+                passed += self._typed
+                self._typed = b""
+                if self._keys.startswith(bytes((byte,))):
+                    self._typed = bytes((byte,))
+                else:
+                    passed.append(byte)
+        if passed:
+            self._owner.input(self, bytes(passed))
+
+    def _update(self) -> None:
+        events = (READ if self._reading else 0) | (WRITE if self._queue else 0)
+        self._loop.watch(self.fd, events, self._ready)  # HUP and ERR are always reported
+
+    def _ready(self, events: int) -> None:
+        if events & WRITE and self._queue:
+            self._flush()
+        if self._open and events & (READ | select.EPOLLHUP | select.EPOLLERR):
+            if self._reading:
+                self._read()
+            elif events & (select.EPOLLHUP | select.EPOLLERR):
+                self.drop()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self.fd, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._owner.input_ended(self)
+            self.drop()
+            return
+        if data:
+            self.feed(data)
+            return
+        # End of what the client sends, not of what it wants to hear: `echo hi | docker run -i x cat`.
+        self._reading = False
+        self._input_over = True
+        self._update()
+        self._owner.input_ended(self)
+
+    def _flush(self) -> None:
+        while self._queue:
+            data = self._queue[0]
+            try:
+                sent = os.write(self.fd, data)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.drop()
+                return
+            self.waiting -= sent
+            if sent < len(data):
+                self._queue[0] = data[sent:]
+                return
+            del self._queue[0]
+        if self._ending:
+            self.drop()
+            return
+        self._update()
+        self._owner.drained()
+
+
+class Session:
+    """The streams of one process (the container's first, or an exec): sources, log, input, clients."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        log: JsonLog | None,
+        close_stdin_at_eof: bool,
+        on_detach: Callable[[], None],
+        on_output_end: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._log = log
+        self._close_stdin_at_eof = close_stdin_at_eof
+        self._on_detach = on_detach
+        self._on_output_end = on_output_end
+        self._sources: dict[str, int] = {}
+        self._paused = False
+        self._stdin = -1
+        self._stdin_queue: list[bytes] = []
+        self._stdin_closing = False
+        self._clients: list[Client] = []
+        self._started = False
+        self.terminal = -1
+        """The pty's master, which is also the only source and the stdin."""
+
+    # -- wiring
+
+    def add_source(self, stream: str, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._sources[stream] = fd
+        self._watch_source(stream, fd)
+
+    def set_stdin(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._stdin = fd
+        self._flush_stdin()
+
+    def set_terminal(self, master: int) -> None:
+        self.terminal = master
+        self.add_source("stdout", master)
+        # A dup, so that reading and writing are watched (and closed) apart.
+        self.set_stdin(os.dup(master))
+
+    def attach(
+        self,
+        fd: int,
+        streams: Sequence[str],
+        stdin: bool,
+        multiplexed: bool,
+        detach_keys: bytes = b"",
+        early: bytes = b"",
+        replay: Sequence[tuple[str, bytes]] = (),
+        stay: bool = True,
+    ) -> None:
+        """Take over a client's connection; `replay` goes out before anything new."""
+        client = Client(self._loop, self, fd, frozenset(streams), multiplexed, stdin, detach_keys)
+        self._clients.append(client)
+        for stream, data in replay:
+            client.send(stream, data)
+        if not stay or self.output_ended:
+            client.finish()
+            return
+        if stdin and early:
+            client.feed(early)
+
+    @property
+    def output_ended(self) -> bool:
+        return not self._sources and self._started
+
+    def started(self) -> None:
+        """From now on, no source left means that the output has ended."""
+        self._started = True
+
+    @property
+    def clients(self) -> int:
+        return len(self._clients)
+
+    # -- process -> log, clients
+
+    def _watch_source(self, stream: str, fd: int) -> None:
+        self._loop.watch(fd, READ, lambda _events: self._read_source(stream, fd))
+
+    def _read_source(self, stream: str, fd: int) -> None:
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # a pty master whose last slave was closed says EIO
+                raise
+            data = b""
+        if not data:
+            self._end_source(stream, fd)
+            return
+        self._output(stream, data)
+
+    def _output(self, stream: str, data: bytes) -> None:
+        if self._log:
+            self._log.write(stream, data)
+        for client in tuple(self._clients):
+            client.send(stream, data)
+        if not self._paused and any(client.waiting > HIGH for client in self._clients):
+            self._paused = True
+            for fd in self._sources.values():
+                self._loop.unwatch(fd)
+
+    def drained(self) -> None:
+        if self._paused and not any(client.waiting > HIGH // 2 for client in self._clients):
+            self._paused = False
+            for stream, fd in self._sources.items():
+                self._watch_source(stream, fd)
+
+    def _end_source(self, stream: str, fd: int) -> None:
+        self._loop.unwatch(fd)
+        del self._sources[stream]
+        os.close(fd)
+        if self._log:
+            self._log.end(stream)
+        if not self._sources:
+            self._finish()
+
+    def drain(self) -> None:
+        """The process is gone: read what it left in its pipes, then end. Bounded by the pipes' size."""
+        for stream, fd in tuple(self._sources.items()):
+            while stream in self._sources:
+                try:
+                    data = os.read(fd, CHUNK)
+                except OSError:  # empty (EAGAIN), or a terminal without slaves (EIO)
+                    data = b""
+                if not data:
+                    self._end_source(stream, fd)
+                else:
+                    self._output(stream, data)
+        if not self._sources and self._started:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.close_stdin()
+        for client in tuple(self._clients):
+            client.finish()
+        self._on_output_end()
+
+    # -- clients -> process
+
+    def input(self, client: Client, data: bytes) -> None:
+        if self._stdin < 0 and self._started:
+            return  # the process closed its stdin, or never had one: what is typed goes nowhere, as with a tty
+        self._stdin_queue.append(data)
+        self._flush_stdin()
+        if self._stdin_queue:
+            for each in self._clients:
+                each.pause_input()
+
+    def input_ended(self, client: Client) -> None:
+        if self._close_stdin_at_eof:
+            self._stdin_closing = True
+            self._flush_stdin()
+
+    def _flush_stdin(self) -> None:
+        if self._stdin < 0:
+            return
+        while self._stdin_queue:
+            data = self._stdin_queue[0]
+            try:
+                sent = os.write(self._stdin, data)
+            except BlockingIOError:
+                self._loop.watch(self._stdin, WRITE, lambda _events: self._stdin_writable())
+                return
+            except OSError:  # the reader is gone
+                self.close_stdin()
+                return
+            if sent < len(data):
+                self._stdin_queue[0] = data[sent:]
+            else:
+                del self._stdin_queue[0]
+        if self._stdin_closing:
+            self.close_stdin()
+
+    def _stdin_writable(self) -> None:
+        self._loop.unwatch(self._stdin)
+        self._flush_stdin()
+        if not self._stdin_queue:
+            for client in self._clients:
+                client.resume_input()
+
+    def close_stdin(self) -> None:
+        if self._stdin >= 0:
+            self._loop.unwatch(self._stdin)
+            os.close(self._stdin)
+            self._stdin = -1
+        self._stdin_queue.clear()
+
+    def detached(self, client: Client) -> None:
+        self._on_detach()
+
+    def dropped(self, client: Client) -> None:
+        if client in self._clients:
+            self._clients.remove(client)
+        self.drained()
+        if not self._sources and self._started:
+            self._on_output_end()
