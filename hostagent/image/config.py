@@ -1,0 +1,159 @@
+"""Image configuration JSON <-> model. Unknown members are kept in the stored blob and ignored here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import msgspec
+
+from hostagent.errors import Invalid
+from hostagent.model.image import Healthcheck, HistoryEntry, Image, ImageConfig, Platform
+from hostagent.model.reference import is_digest
+
+CONFIG_LIMIT = (
+    4 << 20
+)  # bytes; registries refuse larger manifests, and a configuration has no reason to exceed it
+
+# `uname -m` -> GOARCH and variant, as images name them.
+_MACHINES = {
+    "x86_64": ("amd64", ""),
+    "aarch64": ("arm64", "v8"),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "i686": ("386", ""),
+    "ppc64le": ("ppc64le", ""),
+    "riscv64": ("riscv64", ""),
+    "s390x": ("s390x", ""),
+}
+
+
+class _Healthcheck(msgspec.Struct, rename="pascal"):
+    test: list[str] | None = None
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+class RunConfig(msgspec.Struct, rename="pascal", omit_defaults=True):
+    """The member `config`."""
+
+    user: str = ""
+    env: list[str] | None = None
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+    working_dir: str = ""
+    labels: dict[str, str] | None = None
+    exposed_ports: dict[str, msgspec.Raw] | None = None
+    volumes: dict[str, msgspec.Raw] | None = None
+    stop_signal: str = ""
+    shell: list[str] | None = None
+    on_build: list[str] | None = None
+    healthcheck: _Healthcheck | None = None
+
+
+class _RootFS(msgspec.Struct):
+    type: str = "layers"
+    diff_ids: list[str] | None = None
+
+
+class History(msgspec.Struct, omit_defaults=True):
+    """One member of `history`."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty_layer: bool = False
+
+
+class _File(msgspec.Struct):
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""
+    created: str | None = None
+    author: str = ""
+    comment: str = ""
+    config: RunConfig | None = None
+    rootfs: _RootFS | None = None
+    history: list[History] | None = None
+
+
+_decoder = msgspec.json.Decoder(_File)
+
+
+def _optional(words: list[str] | None) -> tuple[str, ...] | None:
+    return None if words is None else tuple(words)
+
+
+def parse_config(raw: bytes) -> Image:
+    """The image whose configuration file is `raw`. Raises Invalid naming the member that is wrong."""
+    try:
+        file = _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"the image's configuration is malformed: {error}") from error
+    if file.rootfs is None or not file.os:
+        raise Invalid("the image's configuration has no rootfs or no os: this is not a container image")
+    diff_ids = tuple(file.rootfs.diff_ids or ())
+    for diff_id in diff_ids:
+        if not is_digest(diff_id):
+            raise Invalid(f"the image's configuration has a malformed diff ID: {diff_id!r}")
+    return Image(
+        id="sha256:" + hashlib.sha256(raw).hexdigest(),
+        platform=Platform(file.os, file.architecture, file.variant),
+        config=_run_config(file.config or RunConfig()),
+        diff_ids=diff_ids,
+        history=tuple(
+            HistoryEntry(h.created, h.created_by, h.author, h.comment, h.empty_layer)
+            for h in file.history or ()
+        ),
+        created=file.created or "",
+        author=file.author,
+        comment=file.comment,
+    )
+
+
+def _run_config(c: RunConfig) -> ImageConfig:
+    health = c.healthcheck
+    return ImageConfig(
+        user=c.user,
+        env=tuple(c.env or ()),
+        entrypoint=_optional(c.entrypoint),
+        cmd=_optional(c.cmd),
+        working_dir=c.working_dir,
+        labels=c.labels or {},
+        exposed_ports=tuple(c.exposed_ports or ()),
+        volumes=tuple(c.volumes or ()),
+        stop_signal=c.stop_signal,
+        shell=_optional(c.shell),
+        on_build=tuple(c.on_build or ()),
+        healthcheck=None
+        if health is None
+        else Healthcheck(
+            tuple(health.test or ()),
+            health.interval,
+            health.timeout,
+            health.start_period,
+            health.start_interval,
+            health.retries,
+        ),
+    )
+
+
+def host_platform() -> Platform:
+    """The platform of this kernel, for choosing in an index."""
+    machine = os.uname().machine
+    architecture, variant = _MACHINES.get(machine, (machine, ""))
+    return Platform("linux", architecture, variant)
+
+
+def parse_platform(text: str) -> Platform:
+    """`linux/arm64/v8`, `linux/amd64` or `arm64`. Raises Invalid."""
+    parts = text.split("/")
+    if not 1 <= len(parts) <= 3 or not all(parts):
+        raise Invalid(f"{text!r} is not a platform: write os/architecture[/variant], as linux/arm64")
+    if len(parts) == 1:
+        return Platform("linux", parts[0])
+    return Platform(parts[0].lower(), parts[1], parts[2] if len(parts) == 3 else "")

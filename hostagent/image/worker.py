@@ -1,0 +1,136 @@
+"""The worker: `python -m hostagent.image.worker`, started for one pull, load, push or import and gone with it.
+
+It stays single-threaded and forks a process per job, which jails itself in the layer that it unpacks. Jobs run side by
+side, so layers unpack in parallel without the daemon's GIL and without an interpreter's start each.
+
+    stdin   Request lines; EOF = kill the jobs and end
+    stdout  Message lines, each written whole (shorter than PIPE_BUF)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import signal
+import sys
+from typing import NoReturn
+
+import msgspec
+
+from hostagent import errors
+from hostagent.image import work
+from hostagent.image.jobs import Answer, Apply, Failed, Job, Message, Report, Request, Scan, Step
+from hostagent.kernel import constants as c
+from hostagent.kernel import libc
+
+LINE_LIMIT = 4096  # PIPE_BUF: a longer write could be torn by another job's
+TEXT_LIMIT = 2000  # characters of an error
+
+_encoder = msgspec.json.Encoder()
+
+
+def _send(number: int, report: Report) -> None:
+    line = _encoder.encode(Message(number, report)) + b"\n"
+    assert len(line) <= LINE_LIMIT, f"a report of {len(line)} bytes"
+    os.write(1, line)
+
+
+def _perform(number: int, job: Job) -> Answer:
+    def tell(step: Step) -> None:
+        _send(number, step)
+
+    if isinstance(job, Apply):
+        return work.apply(job, tell)
+    if isinstance(job, Scan):
+        return work.scan(job, tell)
+    return work.pack(job, tell)
+
+
+def describe(error: BaseException) -> Failed:
+    """The report of an exception."""
+    if isinstance(error, errors.EngineError):
+        return Failed(type(error).__name__, str(error)[:TEXT_LIMIT])
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failed(
+            "EngineError",
+            "no space left on the engine's disk; nothing was kept: remove images or containers "
+            "that are not needed (docker image prune, docker container prune), then try again",
+        )
+    return Failed("EngineError", f"{type(error).__name__}: {error}"[:TEXT_LIMIT])
+
+
+def _child(number: int, job: Job, parent: int) -> NoReturn:
+    """Run one job in this process and end it."""
+    status = 1
+    try:
+        libc.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _send(number, _perform(number, job))
+            status = 0
+    except BaseException as error:  # whatever it is has to reach the daemon
+        _send(number, describe(error))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def main() -> None:
+    """Serve requests until stdin ends."""
+    # A Ctrl-C at a terminal is for the daemon, which closes our stdin when it is done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wake, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(wake_writer)
+    selector = selectors.DefaultSelector()
+    selector.register(0, selectors.EVENT_READ)
+    selector.register(wake, selectors.EVENT_READ)
+    decoder = msgspec.json.Decoder(Request)
+    jobs: dict[int, int] = {}
+    pending = b""
+    me = os.getpid()
+    while True:
+        ready = {key.fd for key, _ in selector.select()}
+        if wake in ready:
+            os.read(wake, 4096)
+            _reap(jobs)
+        if 0 in ready:
+            data = os.read(0, 65536)
+            if not data:
+                break
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                request = decoder.decode(line)
+                pid = os.fork()
+                if pid == 0:
+                    _child(request.number, request.job, me)
+                jobs[pid] = request.number
+    for pid in jobs:
+        os.kill(pid, signal.SIGKILL)
+    while jobs:
+        pid, _ = os.wait()
+        jobs.pop(pid, None)
+
+
+def _reap(jobs: dict[int, int]) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        number = jobs.pop(pid)
+        if os.WIFSIGNALED(status):
+            name = signal.Signals(os.WTERMSIG(status)).name
+            text = f"a job of the image worker was killed by {name} (out of memory?); nothing was kept: try again"
+            _send(number, Failed("EngineError", text))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BrokenPipeError:
+        sys.exit(1)  # the daemon is gone
