@@ -1,7 +1,8 @@
 """What the routes need from below: the engine and the images, as protocols.
 
 The routes decode requests, call one of these methods, and encode the answer; they know nothing else of the
-engine. All methods raise hostagent.errors. Those without `async` answer from memory or SQLite at once.
+engine. All methods raise hostagent.errors and take their arguments by position. Those without `async` answer
+from memory or SQLite at once.
 """
 
 from __future__ import annotations
@@ -22,40 +23,40 @@ ReportProgress = Callable[[wire.Progress], None]
 class Engine(Protocol):
     """Containers, execs, events and facts of the host. `ref` is a name, an ID or an unambiguous ID prefix."""
 
-    async def create(self, raw: bytes, name: str | None, platform: str | None) -> wire.ContainerCreated:
+    async def create(self, raw: bytes, name: str | None, platform: str | None, /) -> wire.ContainerCreated:
         """`raw` is the request's body, a wire.ContainerCreate, kept to be echoed."""
 
-    def list(self, all: bool, limit: int, size: bool, filters: Filters) -> list[wire.ContainerSummary]:
+    def list(self, all: bool, limit: int, size: bool, filters: Filters, /) -> Sequence[wire.ContainerSummary]:
         """`limit` newest containers, 0 = no limit."""
 
-    def inspect(self, ref: str, size: bool) -> wire.ContainerInspect: ...
+    def inspect(self, ref: str, size: bool, /) -> wire.ContainerInspect: ...
 
-    async def start(self, ref: str, detach_keys: str) -> None:
+    async def start(self, ref: str, detach_keys: str, /) -> None:
         """Raises NotModified when it runs already."""
 
-    async def stop(self, ref: str, signal: str | None, timeout: int | None) -> None:
-        """Seconds before SIGKILL, None = the container's own, -1 = for ever. Raises NotModified when stopped."""
+    async def stop(self, ref: str, signal: str | None, seconds: int | None, /) -> None:
+        """`seconds` before SIGKILL, None = the container's own, -1 = for ever. Raises NotModified."""
 
-    async def restart(self, ref: str, signal: str | None, timeout: int | None) -> None: ...
+    async def restart(self, ref: str, signal: str | None, seconds: int | None, /) -> None: ...
 
-    async def kill(self, ref: str, signal: str | None) -> None: ...
+    async def kill(self, ref: str, signal: str | None, /) -> None: ...
 
-    async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None: ...
+    async def remove(self, ref: str, force: bool, volumes: bool, link: bool, /) -> None: ...
 
-    async def resize(self, ref: str, height: int, width: int) -> None: ...
+    async def resize(self, ref: str, height: int, width: int, /) -> None: ...
 
-    async def rename(self, ref: str, name: str) -> None: ...
+    async def rename(self, ref: str, name: str, /) -> None: ...
 
-    def waiter(self, ref: str, condition: str) -> Awaitable[wire.WaitResult]:
+    def waiter(self, ref: str, condition: str, /) -> Awaitable[wire.WaitResult]:
         """Validates at once; awaiting the answer waits for not-running, next-exit or removed."""
 
-    def logs(self, ref: str, options: LogOptions) -> tuple[bool, AsyncIterator[bytes]]:
+    def logs(self, ref: str, options: LogOptions, /) -> tuple[bool, AsyncIterator[bytes]]:
         """Whether the container has a TTY, and its log, framed in 8-byte headers unless it has."""
 
-    async def attach(self, ref: str, options: AttachOptions, upgrade: Upgrade) -> None:
+    async def attach(self, ref: str, options: AttachOptions, upgrade: Upgrade, /) -> None:
         """Validates, then calls `upgrade` once and keeps the descriptor."""
 
-    async def exec_create(self, ref: str, config: wire.ExecCreate) -> str:
+    async def exec_create(self, ref: str, config: wire.ExecCreate, /) -> str:
         """The new exec's ID."""
 
     async def exec_start(
@@ -65,32 +66,33 @@ class Engine(Protocol):
         tty: bool,
         console_size: tuple[int, int] | None,
         upgrade: Upgrade | None,
+        /,
     ) -> None:
-        """With `upgrade` (never when detached) the client's stream is taken once the exec is known to be good."""
+        """Calls `upgrade` (None when detached) once the exec is known to be good."""
 
-    def exec_inspect(self, exec_id: str) -> wire.ExecInspect: ...
+    def exec_inspect(self, exec_id: str, /) -> wire.ExecInspect: ...
 
-    async def exec_resize(self, exec_id: str, height: int, width: int) -> None: ...
+    async def exec_resize(self, exec_id: str, height: int, width: int, /) -> None: ...
 
     def version(self) -> wire.Version: ...
 
     def info(self) -> wire.Info: ...
 
-    def events(self, since: int, until: int, filters: Filters) -> AsyncIterator[wire.Event]:
-        """Past events from `since`, then live ones until `until`; nanoseconds since 1970, 0 = none, no end."""
+    def events(self, since: int, until: int, filters: Filters, /) -> AsyncIterator[wire.Event]:
+        """Past events from `since`, then live ones until `until`; ns since 1970, 0 = none, no end."""
 
-    async def image_remove(self, name: str, force: bool, prune: bool) -> Sequence[wire.ImageDeleted]:
+    async def image_remove(self, name: str, force: bool, prune: bool, /) -> Sequence[wire.ImageDeleted]:
         """On the engine, because containers hold images in use."""
 
 
 class Images(Protocol):
     """Images on this host and their way from and to registries and archives."""
 
-    def list(self, all: bool, filters: Filters) -> Sequence[wire.ImageSummary]: ...
+    def list(self, all: bool, filters: Filters, /) -> Sequence[wire.ImageSummary]: ...
 
-    def inspect(self, name: str) -> wire.ImageInspect: ...
+    def inspect(self, name: str, /) -> wire.ImageInspect: ...
 
-    def history(self, name: str) -> Sequence[wire.HistoryItem]: ...
+    def history(self, name: str, /) -> Sequence[wire.HistoryItem]: ...
 
     async def pull(
         self,
@@ -98,6 +100,7 @@ class Images(Protocol):
         platform: str | None,
         auth: wire.AuthConfig | None,
         progress: ReportProgress,
+        /,
     ) -> object: ...
 
     async def push(
@@ -105,9 +108,9 @@ class Images(Protocol):
     ) -> object:
         """A reference without tag pushes all tags of the repository."""
 
-    async def load(self, stream: AsyncIterator[bytes], progress: ReportProgress) -> object: ...
+    async def load(self, stream: AsyncIterator[bytes], progress: ReportProgress, /) -> object: ...
 
-    def save(self, names: Sequence[str]) -> AsyncIterator[bytes]:
+    def save(self, names: Sequence[str], /) -> AsyncIterator[bytes]:
         """A tar archive; unknown names raise NotFound before its first byte."""
 
     async def import_(
@@ -115,4 +118,4 @@ class Images(Protocol):
     ) -> str:
         """The new image's ID."""
 
-    def tag(self, source: str, target: Reference) -> None: ...
+    def tag(self, source: str, target: Reference, /) -> None: ...

@@ -1,0 +1,155 @@
+"""Routes of containers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import dataclass
+
+from hostagent import wire
+from hostagent.api import filters
+from hostagent.api.message import NO_CONTENT, Answer, Reply, Request, Stream, json_reply
+from hostagent.api.ports import Engine
+from hostagent.api.router import Route
+from hostagent.api.streams import content_type
+from hostagent.errors import Invalid
+from hostagent.model.stream import AttachOptions, LogOptions
+
+_CONDITIONS = frozenset({"not-running", "next-exit", "removed"})
+_LEAST_JSON = 7  # bytes of the shortest object with a key; the empty ones that old clients send are shorter
+
+
+def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
+    """Method, pattern, route."""
+    handlers = _Containers(engine)
+    yield "GET", "/containers/json", Route(handlers.list)
+    yield "POST", "/containers/create", Route(handlers.create)
+    yield "GET", "/containers/{id}/json", Route(handlers.inspect)
+    yield "POST", "/containers/{id}/start", Route(handlers.start)
+    yield "POST", "/containers/{id}/stop", Route(handlers.stop)
+    yield "POST", "/containers/{id}/restart", Route(handlers.restart)
+    yield "POST", "/containers/{id}/kill", Route(handlers.kill)
+    yield "POST", "/containers/{id}/rename", Route(handlers.rename)
+    yield "POST", "/containers/{id}/resize", Route(handlers.resize)
+    yield "POST", "/containers/{id}/attach", Route(handlers.attach)
+    yield "POST", "/containers/{id}/wait", Route(handlers.wait, abandoned_with_client=True)
+    yield "GET", "/containers/{id}/logs", Route(handlers.logs, abandoned_with_client=True)
+    yield "DELETE", "/containers/{id}", Route(handlers.remove)
+
+
+@dataclass(frozen=True)
+class _Containers:
+    engine: Engine
+
+    async def list(self, request: Request) -> Answer:
+        query = request.query
+        found = self.engine.list(
+            query.flag("all"),
+            query.number("limit") or 0,
+            query.flag("size"),
+            filters.parse(query.text("filters")),
+        )
+        return json_reply(found)
+
+    async def create(self, request: Request) -> Answer:
+        raw = await request.json()
+        if not raw.strip():
+            raise Invalid("invalid JSON: got EOF while reading request body")
+        platform = request.query.text("platform") if request.version >= (1, 41) else None
+        return json_reply(await self.engine.create(raw, request.query.text("name"), platform), 201)
+
+    async def inspect(self, request: Request) -> Answer:
+        return json_reply(self.engine.inspect(request.variables["id"], request.query.flag("size")))
+
+    async def start(self, request: Request) -> Answer:
+        if len((await request.body.read(1 << 20)).strip()) > _LEAST_JSON:
+            raise Invalid(
+                "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24"
+            )
+        await self.engine.start(request.variables["id"], request.query.text("detachKeys") or "")
+        return NO_CONTENT
+
+    async def stop(self, request: Request) -> Answer:
+        await self.engine.stop(request.variables["id"], _signal(request), request.query.number("t"))
+        return NO_CONTENT
+
+    async def restart(self, request: Request) -> Answer:
+        await self.engine.restart(request.variables["id"], _signal(request), request.query.number("t"))
+        return NO_CONTENT
+
+    async def kill(self, request: Request) -> Answer:
+        await self.engine.kill(request.variables["id"], request.query.text("signal"))
+        return NO_CONTENT
+
+    async def rename(self, request: Request) -> Answer:
+        name = request.query.text("name")
+        if name is None:
+            raise Invalid("Neither old nor new names may be empty")
+        await self.engine.rename(request.variables["id"], name)
+        return NO_CONTENT
+
+    async def resize(self, request: Request) -> Answer:
+        query = request.query
+        await self.engine.resize(request.variables["id"], query.needed_number("h"), query.needed_number("w"))
+        return Reply(200)
+
+    async def remove(self, request: Request) -> Answer:
+        query = request.query
+        await self.engine.remove(
+            request.variables["id"], query.flag("force"), query.flag("v"), query.flag("link")
+        )
+        return NO_CONTENT
+
+    async def attach(self, request: Request) -> Answer:
+        query = request.query
+        options = AttachOptions(
+            stream=query.flag("stream"),
+            logs=query.flag("logs"),
+            stdin=query.flag("stdin"),
+            stdout=query.flag("stdout"),
+            stderr=query.flag("stderr"),
+            detach_keys=query.text("detachKeys") or "",
+        )
+        await self.engine.attach(request.variables["id"], options, request.upgrade)
+        return None
+
+    async def wait(self, request: Request) -> Answer:
+        # API 1.30 brought conditions, and the head before the exit: clients start the container on seeing it.
+        early = request.version >= (1, 30)
+        condition = (request.query.text("condition") if early else None) or "not-running"
+        if condition not in _CONDITIONS:
+            raise Invalid(
+                f'invalid condition: "{condition}": must be one of {", ".join(sorted(_CONDITIONS))}'
+            )
+        waiter = self.engine.waiter(request.variables["id"], condition)
+        return Stream(_result(waiter)) if early else json_reply(await waiter)
+
+    async def logs(self, request: Request) -> Answer:
+        query = request.query
+        options = LogOptions(
+            stdout=query.flag("stdout"),
+            stderr=query.flag("stderr"),
+            follow=query.flag("follow"),
+            since=query.nanoseconds("since"),
+            until=query.nanoseconds("until"),
+            tail=_tail(query.text("tail")),
+            timestamps=query.flag("timestamps"),
+            details=query.flag("details"),
+        )
+        if not options.stdout and not options.stderr:
+            raise Invalid("Bad parameters: you must choose at least one stream")
+        tty, chunks = self.engine.logs(request.variables["id"], options)
+        return Stream(chunks, content_type(not tty, request.version))
+
+
+async def _result(waiter: Awaitable[wire.WaitResult]) -> AsyncIterator[bytes]:
+    yield wire.encode(await waiter) + b"\n"
+
+
+def _signal(request: Request) -> str | None:
+    """The signal to stop with; before API 1.42 there was no such parameter."""
+    return request.query.text("signal") if request.version >= (1, 42) else None
+
+
+def _tail(value: str | None) -> int:
+    """Lines; `all`, and what is not a number, is everything (-1), as in Docker."""
+    return int(value) if value is not None and value.isascii() and value.isdigit() else -1

@@ -1,0 +1,79 @@
+"""Content types of byte streams, and progress streams of JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from hostagent import wire
+from hostagent.api.ports import ReportProgress
+from hostagent.api.version import Version
+from hostagent.errors import EngineError
+
+RAW = "application/vnd.docker.raw-stream"
+MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
+_LINE_END = b"\r\n"
+
+
+def content_type(multiplexed: bool, version: Version) -> str:
+    """Of a container's output: the multiplexed kind has a name of its own since API 1.42."""
+    return MULTIPLEXED if multiplexed and version >= (1, 42) else RAW
+
+
+async def progress_lines(
+    work: Callable[[ReportProgress], Awaitable[object]],
+    last: Callable[[object], wire.Progress | None] = lambda result: None,
+) -> AsyncIterator[bytes]:
+    """Runs `work` and yields what it reports as JSON lines, then the line that `last` makes of its result.
+
+    An error before the first line is raised, to become an HTTP error; later it is the last line, since the
+    answer says 200 already. Lines that come faster than the client reads them are sent together.
+    """
+    reported: list[bytes] = []
+    news = asyncio.Event()
+
+    def report(progress: wire.Progress) -> None:
+        reported.append(wire.encode(progress) + _LINE_END)
+        news.set()
+
+    began = False
+    task = asyncio.get_running_loop().create_task(_outcome(work, report, news))
+    try:
+        while reported or not task.done():
+            if not reported:
+                await news.wait()
+                news.clear()
+                continue
+            lines = b"".join(reported)
+            reported.clear()
+            began = True
+            yield lines
+        result, error = await task
+    finally:
+        # The client went away in the middle: the work ends before the stream does.
+        task.cancel()
+        await asyncio.wait([task])
+    if error is not None and not began:
+        raise error
+    line = last(result) if error is None else failure(error)
+    if line is not None:
+        yield wire.encode(line) + _LINE_END
+
+
+async def _outcome(
+    work: Callable[[ReportProgress], Awaitable[object]], report: ReportProgress, news: asyncio.Event
+) -> tuple[object, Exception | None]:
+    try:
+        return await work(report), None
+    except Exception as error:
+        return None, error
+    finally:
+        news.set()
+
+
+def failure(error: Exception) -> wire.Progress:
+    """An error as the last line of a progress stream."""
+    text = (
+        str(error) if isinstance(error, EngineError) else f"internal error: {type(error).__name__}: {error}"
+    )
+    return wire.Progress(error_detail=wire.ErrorDetail(message=text), error=text)

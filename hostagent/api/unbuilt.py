@@ -1,0 +1,69 @@
+"""Calls of the Docker API that this engine does not have yet: 501 with the name, never silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hostagent.api.message import Answer, Handler, Request
+from hostagent.api.router import Route
+from hostagent.errors import Unsupported
+
+_UNBUILT = {
+    "container top": ("GET /containers/{id}/top",),
+    "container changes": ("GET /containers/{id}/changes",),
+    "container export": ("GET /containers/{id}/export",),
+    "container stats": ("GET /containers/{id}/stats",),
+    "container update": ("POST /containers/{id}/update",),
+    "pause": ("POST /containers/{id}/pause", "POST /containers/{id}/unpause"),
+    "attach by websocket": ("GET /containers/{id}/attach/ws",),
+    "copying files": tuple(f"{method} /containers/{{id}}/archive" for method in ("HEAD", "GET", "PUT")),
+    "container prune": ("POST /containers/prune",),
+    "image build": ("POST /build", "POST /build/prune", "POST /session", "POST /grpc"),
+    "commit": ("POST /commit",),
+    "image search": ("GET /images/search",),
+    "image prune": ("POST /images/prune",),
+    "registry login": ("POST /auth",),
+    "registry inspection": ("GET /distribution/{name...}/json",),
+    "disk usage": ("GET /system/df",),
+    "networks": (
+        "GET /networks",
+        "POST /networks/create",
+        "POST /networks/prune",
+        "GET /networks/{id}",
+        "DELETE /networks/{id}",
+        "POST /networks/{id}/connect",
+        "POST /networks/{id}/disconnect",
+    ),
+    "volumes": (
+        "GET /volumes",
+        "POST /volumes/create",
+        "POST /volumes/prune",
+        "GET /volumes/{name}",
+        "PUT /volumes/{name}",
+        "DELETE /volumes/{name}",
+    ),
+    "plugins": ("GET /plugins",),
+    "swarm": (
+        "GET /swarm",
+        "POST /swarm/init",
+        "POST /swarm/join",
+        "GET /nodes",
+        "GET /services",
+        "GET /tasks",
+    ),
+}
+
+
+def routes() -> Iterator[tuple[str, str, Route]]:
+    """Method, pattern, route."""
+    for what, calls in _UNBUILT.items():
+        for call in calls:
+            method, _, pattern = call.partition(" ")
+            yield method, pattern, Route(_refusing(what, call))
+
+
+def _refusing(what: str, call: str) -> Handler:
+    async def refuse(request: Request) -> Answer:
+        raise Unsupported(f"{what} is not built yet in this engine ({call})")
+
+    return refuse
