@@ -1,7 +1,7 @@
 """A cgroup of one name in every hierarchy of the host, so that callers need not know v1 from v2.
 
 What a host lacks (a controller, a file, a value that it refuses) is collected as a warning and never ends a
-container: hosts inside containers have fewer rights than a bare one. Sources: kernel docs, cgroup-v1/ and cgroup-v2.
+container: hosts inside containers have fewer rights than a bare one. Sources: kernel docs, cgroup-v1 and -v2.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from itertools import takewhile
 from hostagent.kernel.cgroup_files import Write, writes_v1, writes_v2
 from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
 from hostagent.kernel.resources import Resources
+
+Pids = set[int]
 
 _DELETE_DEADLINE = 5.0
 """Seconds until a cgroup whose processes are dying must be empty."""
@@ -50,10 +52,10 @@ class Cgroup:
         v2 = next((tree for tree in self.trees if tree.unified), None)
         enabled = self._controllers_v2(v2) if v2 else frozenset()
         v1 = {name: tree for tree in self.trees for name in tree.controllers}
-        done: set[str] = set()
+        done: dict[str, bool] = {}
         for write in writes_v1(resources):
             if tree := v1.get(write.controller):
-                done.add(write.controller)
+                done[write.controller] = True
                 self._apply(tree, write, warnings)
         for write in writes_v2(resources):
             if v2 and (write.controller in enabled or write.controller == "cgroup"):
@@ -78,9 +80,20 @@ class Cgroup:
     def add_self(self) -> None:
         self.add(0)
 
-    def pids(self) -> set[int]:
+    def join_like(self, pid: int) -> None:
+        """Move the caller to where process `pid` is, at or below this group, in every hierarchy."""
+        places = _places(pid)
+        for tree in self.trees:
+            place = places.get(tree.controllers)
+            inside = self.path.strip("/")
+            # The process's path is told from the host's root, ours from the mount's: they meet at our group.
+            _, found, below = (place or "").partition(f"/{inside}")
+            if found:
+                _write(f"{self.directory(tree)}{below}/cgroup.procs", b"0")
+
+    def pids(self) -> Pids:
         """Processes of the group and of all groups below it, as this process's PID namespace sees them."""
-        found: set[int] = set()
+        found: Pids = set()
         for tree in self.trees:
             for directory in _walk(self.directory(tree)):
                 found.update(_pids(directory))
@@ -189,8 +202,14 @@ class Cgroup:
             warnings.append(f"{write.file} = {write.value} not set: {error.strerror}")
 
 
+def _places(pid: int) -> dict[tuple[str, ...], str]:
+    """Path in each hierarchy, by its controllers as `Hierarchy` has them (/proc/PID/cgroup, cgroups(7))."""
+    lines = (line.split(":", 2) for line in _read(f"/proc/{pid}/cgroup").splitlines())
+    return {tuple(filter(None, names.split(","))): path for _, names, path in lines}
+
+
 def _enable_controllers(directory: str) -> None:
-    """Hand all available controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
+    """Hand all controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
     wanted = set(_read(f"{directory}/cgroup.controllers").split())
     wanted -= set(_read(f"{directory}/cgroup.subtree_control").split())
     for name in sorted(wanted):

@@ -1,8 +1,8 @@
 """System calls that Python lacks: one table of signatures, one small function per call, named like the call.
 
-Each raises OSError(errno, text, path). Paths are str or bytes; None is a null pointer where the kernel takes one.
-Sources: man pages of section 2. The calls made by number are newer than 2019: their numbers are the same on every
-architecture.
+Each raises OSError(errno, text, path). Paths are str or bytes; None is a null pointer where one is allowed.
+Sources: man pages of section 2. The calls made by number are of 2019 and later: their numbers are the same on
+every architecture.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def pidfd_send_signal(pidfd: int, signal: int) -> None:
 
 
 def load_seccomp_filter(program: bytes) -> None:
-    """Install a classic BPF program (array of struct sock_filter, 8 bytes each) for this thread and its children.
+    """Install a classic BPF program (array of struct sock_filter, 8 bytes each), inherited by children.
 
     Needs no_new_privs or CAP_SYS_ADMIN (seccomp(2)).
     """

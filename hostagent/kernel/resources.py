@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DeviceRule:
-    """One line of the device allow list. `kind` is a (all), b or c; None as a number means any. Later rules win."""
+    """One line of the device allow list. `kind` is a (all), b or c; None means any. Later rules win."""
 
     allow: bool
     kind: str = "a"
@@ -27,7 +27,7 @@ class DeviceValue:
 
 @dataclass(frozen=True)
 class Resources:
-    """None means: leave as the kernel has it. Sizes are bytes, -1 is unlimited; periods and quotas microseconds."""
+    """None: leave as the kernel has it. Sizes are bytes, -1 is unlimited; periods and quotas microseconds."""
 
     memory_limit: int | None = None
     memory_reservation: int | None = None

@@ -1,8 +1,8 @@
 """The part of an OCI runtime spec (config.json, version 1.1) that this runtime acts on, as frozen types.
 
-What is known to the spec but not acted on here is refused by name (`Unsupported`), never dropped in silence, except
-annotations and hooks' absence. Extensions: a mount with destination "/" (see hostagent.runtime.mounts) and
-annotation "org.pymachine.seccomp" (path of a compiled filter; linux.seccomp itself is not interpreted).
+What the spec knows and this runtime does not act on is refused by name (`Unsupported`), never dropped in
+silence; linux.seccomp alone is left to the layer above, which compiles it. Extensions: a mount with destination
+"/" (see hostagent.runtime.mounts), process.user.username as Docker's user[:group], two annotations (below).
 """
 
 from __future__ import annotations
@@ -20,16 +20,23 @@ from hostagent.runtime.spec_fields import Fields
 from hostagent.runtime.spec_resources import device_number, resources
 
 SECCOMP_ANNOTATION = "org.pymachine.seccomp"
+"""Path of a compiled filter: an array of struct sock_filter, loaded as it is."""
+
+INIT_ANNOTATION = "org.pymachine.init"
+""""true": PID 1 stays ours, reaps and passes signals on; the command is its child (`docker run --init`)."""
 
 _NAMESPACES = frozenset({"mount", "pid", "uts", "ipc", "network", "cgroup"})
 
 
 @dataclass(frozen=True)
 class User:
+    """`username` is Docker's user[:group], looked up inside the container; where it is set it decides."""
+
     uid: int = 0
     gid: int = 0
     additional_gids: tuple[int, ...] = ()
     umask: int | None = None
+    username: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,16 +102,22 @@ class Spec:
     namespaces: tuple[Namespace, ...] = ()
     devices: tuple[Device, ...] = ()
     resources: Resources = field(default_factory=Resources)
-    cgroups_path: str | None = None
+    cgroups_path: str = ""
+    """Relative to the root of each hierarchy; "" leaves the processes where their parent is."""
     sysctl: tuple[tuple[str, str], ...] = ()
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
     root_propagation: str | None = None
     seccomp_path: str | None = None
+    supervised: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     def namespace(self, kind: str) -> Namespace | None:
         return next((namespace for namespace in self.namespaces if namespace.kind == kind), None)
+
+    @property
+    def new_network_namespace(self) -> bool:
+        return self.makes("network")
 
     def makes(self, kind: str) -> bool:
         """Whether the container gets a new namespace of this kind."""
@@ -113,7 +126,7 @@ class Spec:
 
 
 def load(path: str) -> Spec:
-    """Read a config.json. Raises Invalid or Unsupported with the field's name, OSError when it cannot be read."""
+    """Read a config.json. Raises Invalid or Unsupported naming the field; OSError when it cannot be read."""
     with open(path, "rb") as file:
         return parse(file.read())
 
@@ -136,7 +149,7 @@ def parse(text: bytes | str) -> Spec:
         raise Invalid("config.json: root.path is missing")
     annotations = {key: str(value) for key, value in top.mapping("annotations").items()}
     return Spec(
-        process=parse_process(top.child("process")),
+        process=_process(top.child("process")),
         root_path=root_path,
         root_readonly=root.boolean("readonly"),
         hostname=top.string("hostname"),
@@ -145,18 +158,23 @@ def parse(text: bytes | str) -> Spec:
         namespaces=tuple(_namespace(entry) for entry in linux.children("namespaces")),
         devices=tuple(_device(entry) for entry in linux.children("devices")),
         resources=resources(linux.child("resources")),
-        cgroups_path=linux.string("cgroupsPath"),
+        cgroups_path=linux.string("cgroupsPath") or "",
         sysctl=tuple((key, str(value)) for key, value in linux.mapping("sysctl").items()),
         masked_paths=linux.strings("maskedPaths"),
         readonly_paths=linux.strings("readonlyPaths"),
         root_propagation=linux.string("rootfsPropagation"),
         seccomp_path=annotations.get(SECCOMP_ANNOTATION),
+        supervised=annotations.get(INIT_ANNOTATION) == "true",
         annotations=annotations,
     )
 
 
-def parse_process(entry: Fields) -> Process:
-    """The `process` object, of a config.json or of an exec request."""
+def parse_process(document: object) -> Process:
+    """The `process` object of an exec request, as decoded JSON."""
+    return _process(Fields(document, "process"))
+
+
+def _process(entry: Fields) -> Process:
     args = entry.strings("args")
     if not args:
         raise Invalid("config.json: process.args must name a command")
@@ -167,8 +185,6 @@ def parse_process(entry: Fields) -> Process:
         if entry.has(name):
             raise Unsupported(f"config.json: process.{name} is not supported")
     user, size = entry.child("user"), entry.child("consoleSize")
-    if user.has("username"):
-        raise Unsupported("config.json: process.user.username is for Windows")
     return Process(
         args=args,
         env=entry.strings("env"),
@@ -182,6 +198,7 @@ def parse_process(entry: Fields) -> Process:
             gid=user.number("gid") or 0,
             additional_gids=user.numbers("additionalGids"),
             umask=user.number("umask"),
+            username=user.string("username") or "",
         ),
         capabilities=_capabilities(entry.child("capabilities")) if entry.has("capabilities") else None,
         rlimits=tuple(_rlimit(limit) for limit in entry.children("rlimits")),

@@ -1,0 +1,150 @@
+"""Fork a container's first process, or a further one, from a warm single-threaded process.
+
+All decisions are made before the fork, so that bad input raises here; what the child does is in init.py and enter.py.
+Both callers are the shim, which stays the parent, and the OCI command. Everything a child runs is imported when this
+module is: nothing is imported after a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+
+from hostagent.kernel import constants as c
+from hostagent.kernel import fds, libc
+from hostagent.kernel.cgroup import Cgroup
+from hostagent.runtime import enter, init, program, rights
+from hostagent.runtime.plan import plan
+from hostagent.runtime.spec import Process, Spec
+
+NOT_INVOCABLE = program.NOT_INVOCABLE
+
+Stdio = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Child:
+    """A forked process that is on its way to its program.
+
+    `channel` carries hostagent.runtime.messages; its end without `Failed` means that the program runs. The caller
+    owns `pidfd`, `channel` and `original_pid_namespace` (see `leave_pid_namespace`), and reaps `pid`.
+    """
+
+    pid: int
+    pidfd: int
+    channel: socket.socket
+    warnings: tuple[str, ...] = ()
+    original_pid_namespace: int | None = field(default=None, repr=False)
+
+
+def fork_init(spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | None = None) -> Child:
+    """Start the container of `bundle`. `stdio` None: init opens a terminal and sends its master.
+
+    The cgroup is made and limited before the fork. Afterwards forks of the caller land in the container's PID
+    namespace (a second container from the same caller wants `leave_pid_namespace` first). With `exec_fifo` init
+    waits there before execve, after `Ready`. Raises Invalid for a spec that cannot be run, OSError.
+    """
+    file_plan = plan(spec, bundle)
+    granted, warnings = rights.decide(spec.process, spec.seccomp_path)
+    cgroup = Cgroup(spec.cgroups_path) if spec.cgroups_path else None
+    joined: list[tuple[int, int]] = []
+    ours, theirs = fds.channel_pair()
+    fifo = original = None
+    try:
+        for namespace in spec.namespaces:
+            if namespace.path and namespace.kind in init.NAMESPACE_FLAGS:
+                joined.append((_open(namespace.path), init.NAMESPACE_FLAGS[namespace.kind]))
+        if exec_fifo is not None:
+            directory = os.open(os.path.dirname(exec_fifo), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            fifo = init.ExecFifo(directory, os.path.basename(exec_fifo))
+        if cgroup is not None:
+            warnings += cgroup.create(spec.resources)
+        task = init.InitTask(spec, file_plan, granted, cgroup, tuple(joined), stdio, fifo, theirs)
+        original = _enter_pid_namespace(spec)
+        pid = os.fork()
+        if pid == 0:
+            init.run(task)
+        return Child(pid, libc.pidfd_open(pid), ours, tuple(warnings), original)
+    except BaseException:
+        ours.close()
+        if original is not None:
+            _return_to(original)
+        raise
+    finally:
+        theirs.close()
+        for fd, _ in joined:
+            os.close(fd)
+        if fifo is not None:
+            os.close(fifo.directory)
+
+
+def fork_exec(process: Process, spec: Spec, init_pid: int, stdio: Stdio | None) -> Child:
+    """Start `process` in the running container whose init is `init_pid` (as the caller's /proc names it).
+
+    The caller must hold `init_pid` (be its parent), or accept that a pid can be reused. May be called any number of
+    times; the caller's own namespaces are as before when it returns. Raises OSError.
+    """
+    granted, warnings = rights.decide(process, spec.seccomp_path)
+    cgroup = Cgroup(spec.cgroups_path) if spec.cgroups_path else None
+    ours, theirs = fds.channel_pair()
+    original = None
+    try:
+        with fds.owned(libc.pidfd_open(init_pid)) as init_pidfd:
+            task = enter.EnterTask(process, granted, cgroup, init_pid, init_pidfd, stdio, theirs)
+            original = _follow_pid_namespace(init_pid)
+            pid = os.fork()
+            if pid == 0:
+                enter.run(task)
+        return Child(pid, libc.pidfd_open(pid), ours, tuple(warnings))
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+        if original is not None:
+            _return_to(original)
+
+
+def leave_pid_namespace(child: Child) -> None:
+    """Undo what `fork_init` did to the caller: its later forks are in its own PID namespace again."""
+    if child.original_pid_namespace is not None:
+        _return_to(child.original_pid_namespace)
+
+
+def _enter_pid_namespace(spec: Spec) -> int | None:
+    """Point the caller's later forks at the container's PID namespace; an fd of the one before."""
+    namespace = spec.namespace("pid")
+    if namespace is None:
+        return None
+    original = _open("/proc/self/ns/pid_for_children")
+    try:
+        if namespace.path is None:
+            libc.unshare(c.CLONE_NEWPID)
+        else:
+            with fds.owned(_open(namespace.path)) as fd:
+                libc.setns(fd, c.CLONE_NEWPID)
+    except BaseException:
+        os.close(original)
+        raise
+    return original
+
+
+def _follow_pid_namespace(init_pid: int) -> int | None:
+    """The shim's forks land in the container anyway; another caller's must be pointed there."""
+    with fds.owned(_open(f"/proc/{init_pid}/ns/pid")) as theirs:
+        original = _open("/proc/self/ns/pid_for_children")
+        if os.path.samestat(os.fstat(theirs), os.fstat(original)):
+            os.close(original)
+            return None
+        libc.setns(theirs, c.CLONE_NEWPID)
+    return original
+
+
+def _return_to(namespace: int) -> None:
+    with fds.owned(namespace):
+        libc.setns(namespace, c.CLONE_NEWPID)
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

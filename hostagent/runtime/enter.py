@@ -1,0 +1,72 @@
+"""The child's side of a further process in a running container (`docker exec`)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import NoReturn
+
+from hostagent.kernel import constants as c
+from hostagent.kernel import fds, libc, pty
+from hostagent.kernel.cgroup import Cgroup
+from hostagent.runtime import program, rights
+from hostagent.runtime.finish import exec_program, report_and_exit
+from hostagent.runtime.messages import Console
+from hostagent.runtime.rights import Rights
+from hostagent.runtime.spec import Process
+
+_NAMESPACES = c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWNET | c.CLONE_NEWCGROUP
+
+
+@dataclass(frozen=True)
+class EnterTask:
+    """All that the child needs, decided by the parent."""
+
+    process: Process
+    rights: Rights
+    cgroup: Cgroup | None
+    init_pid: int
+    init_pidfd: int
+    stdio: tuple[int, int, int] | None
+    channel: socket.socket
+
+
+def run(task: EnterTask) -> NoReturn:
+    """Join the container that `init_pidfd` is in, and become the program. Never returns."""
+    with report_and_exit(task.channel):
+        program.forget_handlers()
+        libc.prctl(c.PR_SET_DUMPABLE, 0)
+        if task.stdio is not None:
+            fds.install_stdio(*task.stdio)
+        fds.close_all_except((0, 1, 2, task.channel.fileno(), task.init_pidfd))
+        rights.adjust_oom_score(task.rights)
+        if task.cgroup is not None:
+            _join(task.cgroup, task.init_pid)
+        libc.setns(task.init_pidfd, _NAMESPACES)  # all at once (Linux 5.8); also moves root and cwd
+        os.close(task.init_pidfd)
+        os.setsid()
+        if task.stdio is None:
+            _open_console(task.channel)
+        exec_program(task.process, task.rights, task.channel)
+
+
+def _join(cgroup: Cgroup, init_pid: int) -> None:
+    """Into the container's group; when it has split that into groups of its own (systemd), into init's."""
+    try:
+        cgroup.add_self()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        cgroup.join_like(init_pid)
+
+
+def _open_console(channel: socket.socket) -> None:
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    slave = pty.open_slave(master)
+    fds.send_message(channel, Console().encode(), (master,))
+    os.close(master)
+    fds.install_stdio(slave, slave, slave)
+    os.close(slave)
+    pty.make_controlling(0)

@@ -1,0 +1,74 @@
+"""What init and its parent say to each other while a container starts: one JSON object per datagram.
+
+init                                parent
+ | -- Namespaces -------------------> |   they exist: the parent may give /proc/<pid>/ns/net its interfaces
+ | <------------------- Network ----- |   only when the spec makes a new network namespace
+ | -- Console + fd of the master ---> |   only with a terminal
+ | -- Ready ------------------------> |   only with an exec fifo: all is checked, init waits at the fifo
+ | -- Failed -----------------------> |   or else the channel closes at execve: the program runs
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from hostagent.model.network import Interface
+
+
+@dataclass(frozen=True)
+class Message:
+    kind: ClassVar[str]
+
+    def encode(self) -> bytes:
+        return json.dumps({"type": self.kind, **asdict(self)}).encode()
+
+
+@dataclass(frozen=True)
+class Namespaces(Message):
+    kind: ClassVar[str] = "namespaces"
+
+
+@dataclass(frozen=True)
+class Network(Message):
+    """What to finish in the network namespace; lo is brought up in any case."""
+
+    interfaces: tuple[Interface, ...] = ()
+    kind: ClassVar[str] = "network"
+
+
+@dataclass(frozen=True)
+class Console(Message):
+    """Carries one fd: the terminal's master."""
+
+    kind: ClassVar[str] = "console"
+
+
+@dataclass(frozen=True)
+class Ready(Message):
+    kind: ClassVar[str] = "ready"
+
+
+@dataclass(frozen=True)
+class Failed(Message):
+    """`message` is what Docker prints after "unable to start container process: "."""
+
+    stage: str
+    errno: int
+    message: str
+    kind: ClassVar[str] = "failed"
+
+
+def decode(data: bytes) -> Message:
+    """The message in a datagram; ValueError when it is none of ours."""
+    fields = json.loads(data)
+    kind = fields.pop("type", None)
+    if kind == Network.kind:
+        return Network(tuple(Interface.from_json(entry) for entry in fields["interfaces"]))
+    for simple in (Namespaces, Console, Ready):
+        if kind == simple.kind:
+            return simple()
+    if kind == Failed.kind:
+        return Failed(**fields)
+    raise ValueError(f"unknown message {kind!r} on an init channel")

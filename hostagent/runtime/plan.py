@@ -1,0 +1,165 @@
+"""Decide how a container's file system is built: a pure function from a spec to the steps that init runs.
+
+Two parts, with the network between them: sysctls of interfaces want the interfaces, and what seals the root
+(masks, read-only paths, pivot_root) comes last.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from hostagent.errors import Invalid
+from hostagent.kernel import constants as c
+from hostagent.runtime import mount_options, steps
+from hostagent.runtime.mount_options import MountOptions
+from hostagent.runtime.spec import Mount, Spec
+
+_TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+
+_DEFAULT_NODES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+
+_DEFAULT_LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+)
+
+_ATTRIBUTES = (
+    (c.MS_RDONLY, c.MOUNT_ATTR_RDONLY),
+    (c.MS_NOSUID, c.MOUNT_ATTR_NOSUID),
+    (c.MS_NODEV, c.MOUNT_ATTR_NODEV),
+    (c.MS_NOEXEC, c.MOUNT_ATTR_NOEXEC),
+    (c.MS_NODIRATIME, c.MOUNT_ATTR_NODIRATIME),
+    (c.MS_NOSYMFOLLOW, c.MOUNT_ATTR_NOSYMFOLLOW),
+)
+
+_IPC_SYSCTLS = frozenset(
+    ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax")
+) | {"kernel.shmmni", "kernel.shm_rmid_forced"}
+
+
+@dataclass(frozen=True)
+class FilesystemPlan:
+    """`build` runs at once, `seal` after the network is there."""
+
+    build: tuple[steps.Step, ...]
+    seal: tuple[steps.Step, ...]
+
+
+def plan(spec: Spec, bundle: str) -> FilesystemPlan:
+    """Raises Invalid for what cannot be planned: a relative lowerdir, a sysctl that is the host's."""
+    root = os.path.join(bundle, spec.root_path)
+    shared = spec.root_propagation in {"shared", "rshared"}
+    build: list[steps.Step] = [steps.Propagate(_propagation(spec))]
+    if shared:
+        build.append(steps.IsolateParent(os.path.realpath(root)))
+    build.append(_root(spec, root))
+    build += [_mount(mount, bundle) for mount in spec.mounts if mount.destination != "/"]
+    build += _devices(spec)
+    seal: list[steps.Step] = [_sysctl(spec, key, value) for key, value in spec.sysctl]
+    seal += [steps.ReadonlyPath(path) for path in spec.readonly_paths]
+    seal += [steps.MaskPath(path) for path in spec.masked_paths]
+    if spec.root_readonly:
+        seal.append(steps.ReadonlyRoot())
+    seal.append(steps.PivotRoot(_propagation(spec) if spec.root_propagation else 0))
+    return FilesystemPlan(tuple(build), tuple(seal))
+
+
+def _propagation(spec: Spec) -> int:
+    if spec.root_propagation is None:
+        return c.MS_SLAVE | c.MS_REC
+    try:
+        return mount_options.PROPAGATION[spec.root_propagation]
+    except KeyError:
+        raise Invalid(f"config.json: unknown rootfsPropagation {spec.root_propagation!r}") from None
+
+
+def _root(spec: Spec, root: str) -> steps.Step:
+    mount = next((mount for mount in spec.mounts if mount.destination == "/"), None)
+    if mount is None:
+        return steps.BindRoot(root)
+    if mount.kind != "overlay":
+        raise Invalid(f"config.json: the root can be mounted as overlay only, not as {mount.kind!r}")
+    options = mount_options.parse(mount.options)
+    lower = split_lowerdir(options.value("lowerdir") or "")
+    upper, work = options.value("upperdir"), options.value("workdir")
+    for path in (*lower, *filter(None, (upper, work))):
+        if not path.startswith("/"):
+            raise Invalid(f"config.json: overlay directories must be absolute, not {path!r}")
+    if not lower or (upper is None) != (work is None):
+        raise Invalid("config.json: an overlay root needs lowerdir, and upperdir together with workdir")
+    own = ("lowerdir=", "upperdir=", "workdir=")
+    other = tuple(option for option in options.data if not option.startswith(own))
+    return steps.OverlayRoot(root, lower, upper, work, options.flags, other)
+
+
+def split_lowerdir(value: str) -> tuple[str, ...]:
+    """The directories of a lowerdir option; a colon inside a name is written "\\:" (kernel docs, overlayfs)."""
+    escaped = value.replace("\\\\", "\0").replace("\\:", "\1")
+    return tuple(part.replace("\1", ":").replace("\0", "\\") for part in escaped.split(":") if part)
+
+
+def _mount(mount: Mount, bundle: str) -> steps.Step:
+    options = mount_options.parse(mount.options)
+    if not options.bind and mount.kind != "bind":
+        plain = mount.kind in {"proc", "sysfs"}
+        return steps.MountFilesystem(mount.kind, mount.source, mount.destination, options, plain)
+    if options.data:
+        raise Invalid(f"config.json: bind mount {mount.destination} has unknown option {options.data[0]!r}")
+    return steps.BindMount(
+        source=os.path.join(bundle, mount.source),
+        destination=mount.destination,
+        recursive=bool(options.flags & c.MS_REC) or not options.bind,
+        attr_set=_attributes(options),
+        tree_set=options.attr_set,
+        tree_clr=options.attr_clr,
+        propagation=options.propagation,
+    )
+
+
+def _attributes(options: MountOptions) -> int:
+    return sum(attribute for flag, attribute in _ATTRIBUTES if options.flags & flag)
+
+
+def _devices(spec: Spec) -> list[steps.Step]:
+    """The devices and links that every container has (runtime-spec, "Default Devices"), then the spec's.
+
+    A /dev that is bound from the host is left alone.
+    """
+    dev = next((mount for mount in reversed(spec.mounts) if mount.destination.rstrip("/") == "/dev"), None)
+    if dev is not None and (dev.kind == "bind" or mount_options.parse(dev.options).bind):
+        return []
+    found: list[steps.Step] = [
+        steps.MakeNode(f"/dev/{name}", stat.S_IFCHR | 0o666, os.makedev(major, minor))
+        for name, major, minor in _DEFAULT_NODES
+    ]
+    found += [
+        steps.MakeNode(device.path, _TYPES[device.kind] | device.mode, device.device, device.uid, device.gid)
+        for device in spec.devices
+    ]
+    found += [steps.MakeLink(path, target) for path, target in _DEFAULT_LINKS]
+    return found
+
+
+def _sysctl(spec: Spec, key: str, value: str) -> steps.Step:
+    """Only what the container's own namespaces hold: any other sysctl would change the host."""
+    name = key.replace("/", ".")
+    allowed = (
+        (name.startswith("net.") and spec.namespace("network") is not None)
+        or ((name in _IPC_SYSCTLS or name.startswith("fs.mqueue.")) and spec.namespace("ipc") is not None)
+        or (name in {"kernel.hostname", "kernel.domainname"} and spec.namespace("uts") is not None)
+    )
+    if not allowed or ".." in key.split("/"):
+        raise Invalid(f"sysctl {key!r} is not in a separate kernel namespace: it would change the host")
+    return steps.SetSysctl(key, value)

@@ -1,0 +1,319 @@
+"""Steps of building a container's file system: each says what it does, then does it (in init, one after another).
+
+All run in the container's own mount namespace before pivot_root, with the host's tree still around: targets are
+looked up inside the new root by fd, sources on the host by path. Nothing is ever mounted in the host's namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import Protocol
+
+from hostagent.kernel import constants as c
+from hostagent.kernel import libc
+from hostagent.kernel.fds import owned
+from hostagent.kernel.rootpath import mkdirs_in_root, open_in_root, proc_name, touch_in_root
+from hostagent.runtime.mount_options import MountOptions
+
+_UNMASKABLE = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+@dataclass
+class Stage:
+    """Where the steps work: `root` is an O_PATH fd of the new root once there is one."""
+
+    root: int = -1
+
+
+class Step(Protocol):
+    """`describe` reads after "cannot " in an error message, and by itself in a debug log."""
+
+    def describe(self) -> str: ...
+
+    def execute(self, stage: Stage) -> None: ...
+
+
+@dataclass(frozen=True)
+class Propagate:
+    """Decide how far mounts of this namespace travel, before any is made."""
+
+    flags: int
+
+    def describe(self) -> str:
+        return "set the propagation of /"
+
+    def execute(self, stage: Stage) -> None:
+        libc.mount(None, "/", None, self.flags)
+
+
+@dataclass(frozen=True)
+class IsolateParent:
+    """pivot_root and the root's own mount want a private parent where the host's tree stays shared."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make the mount that holds {self.path} private"
+
+    def execute(self, stage: Stage) -> None:
+        path = self.path
+        while not os.path.ismount(path):
+            path = os.path.dirname(path)
+        libc.mount(None, path, None, c.MS_PRIVATE)
+
+
+@dataclass(frozen=True)
+class OverlayRoot:
+    """Mount the layers on the root's place; directories by fd, so that many layers fit into one option page."""
+
+    target: str
+    lower: tuple[str, ...]
+    upper: str | None
+    work: str | None
+    flags: int = 0
+    other: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        return f"mount overlay of {len(self.lower)} layer(s) on {self.target}"
+
+    def execute(self, stage: Stage) -> None:
+        opened: list[int] = []
+
+        def name(path: str) -> str:
+            opened.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            return proc_name(opened[-1])
+
+        try:
+            options = ["lowerdir=" + ":".join(name(path) for path in self.lower)]
+            if self.upper and self.work:
+                options += [f"upperdir={name(self.upper)}", f"workdir={name(self.work)}"]
+            libc.mount("overlay", self.target, "overlay", self.flags, ",".join([*options, *self.other]))
+        finally:
+            for fd in opened:
+                os.close(fd)
+        stage.root = os.open(self.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@dataclass(frozen=True)
+class BindRoot:
+    """A root that is a plain directory: bound on itself, since pivot_root wants a mount."""
+
+    target: str
+
+    def describe(self) -> str:
+        return f"bind root file system {self.target}"
+
+    def execute(self, stage: Stage) -> None:
+        libc.mount(self.target, self.target, None, c.MS_BIND | c.MS_REC)
+        stage.root = os.open(self.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+@dataclass(frozen=True)
+class MountFilesystem:
+    """A new file system. With `plain` its place must not be reached over a symlink: what later steps trust
+    (/proc, /sys) cannot be pointed elsewhere by an image."""
+
+    kind: str
+    source: str
+    destination: str
+    options: MountOptions
+    plain: bool = False
+
+    def describe(self) -> str:
+        return f"mount {self.kind} on {self.destination}"
+
+    def execute(self, stage: Stage) -> None:
+        with owned(mkdirs_in_root(stage.root, self.destination)) as target:
+            if self.plain:
+                resolve = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS
+                os.close(libc.openat2(stage.root, self.destination, os.O_PATH, 0, resolve))
+            data = ",".join(self.options.data)
+            libc.mount(self.source, proc_name(target), self.kind, self.options.flags, data)
+        if self.options.propagation:
+            with owned(open_in_root(stage.root, self.destination, os.O_PATH)) as mounted:
+                libc.mount(None, proc_name(mounted), None, self.options.propagation)
+
+
+@dataclass(frozen=True)
+class BindMount:
+    """Something of the host's at a place in the root: copied as a detached tree, changed, then moved there."""
+
+    source: str
+    destination: str
+    recursive: bool
+    attr_set: int = 0
+    tree_set: int = 0
+    tree_clr: int = 0
+    propagation: int = 0
+
+    def describe(self) -> str:
+        return f"bind {self.source} to {self.destination}"
+
+    def execute(self, stage: Stage) -> None:
+        below = c.AT_RECURSIVE if self.recursive else 0
+        with owned(libc.open_tree(c.AT_FDCWD, self.source, c.OPEN_TREE_CLONE | below)) as tree:
+            directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+            make = mkdirs_in_root if directory else touch_in_root
+            with owned(make(stage.root, self.destination)) as target:
+                self._change(tree)
+                flags = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
+                libc.move_mount(tree, "", target, "", flags)
+
+    def _change(self, tree: int) -> None:
+        here, below = c.AT_EMPTY_PATH, c.AT_EMPTY_PATH | c.AT_RECURSIVE
+        if self.attr_set:
+            libc.mount_setattr(tree, "", here, attr_set=self.attr_set)
+        if self.tree_set or self.tree_clr:
+            libc.mount_setattr(tree, "", below, attr_set=self.tree_set, attr_clr=self.tree_clr)
+        if self.propagation:
+            scope = below if self.propagation & c.MS_REC else here
+            libc.mount_setattr(tree, "", scope, propagation=self.propagation & ~c.MS_REC)
+
+
+@dataclass(frozen=True)
+class MakeNode:
+    """A device node (or fifo); where the host may not make one, the host's own is bound instead."""
+
+    path: str
+    mode: int
+    """With the file type."""
+    device: int
+    uid: int = 0
+    gid: int = 0
+
+    def describe(self) -> str:
+        return f"make device {self.path}"
+
+    def execute(self, stage: Stage) -> None:
+        parent, name = os.path.split(self.path)
+        with owned(mkdirs_in_root(stage.root, parent)) as directory:
+            try:
+                os.mknod(name, self.mode, self.device, dir_fd=directory)
+            except FileExistsError:
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if (stat.S_IFMT(found.st_mode), found.st_rdev) == (stat.S_IFMT(self.mode), self.device):
+                    return
+                os.unlink(name, dir_fd=directory)
+                os.mknod(name, self.mode, self.device, dir_fd=directory)
+            except PermissionError:
+                BindMount(self.path, self.path, recursive=False).execute(stage)
+                return
+            if self.uid or self.gid:
+                os.chown(name, self.uid, self.gid, dir_fd=directory, follow_symlinks=False)
+
+
+@dataclass(frozen=True)
+class MakeLink:
+    path: str
+    target: str
+
+    def describe(self) -> str:
+        return f"link {self.path} to {self.target}"
+
+    def execute(self, stage: Stage) -> None:
+        parent, name = os.path.split(self.path)
+        with owned(mkdirs_in_root(stage.root, parent)) as directory:
+            try:
+                os.symlink(self.target, name, dir_fd=directory)
+            except FileExistsError:
+                return  # the image's own choice stands
+
+
+@dataclass(frozen=True)
+class SetSysctl:
+    """Through the container's own /proc: the host's may be read-only, and shows the same values."""
+
+    key: str
+    value: str
+
+    def describe(self) -> str:
+        return f"set sysctl {self.key} to {self.value!r}"
+
+    def execute(self, stage: Stage) -> None:
+        path = "/proc/sys/" + (self.key if "/" in self.key else self.key.replace(".", "/"))
+        with owned(open_in_root(stage.root, path, os.O_WRONLY)) as fd:
+            os.write(fd, self.value.encode())
+
+
+@dataclass(frozen=True)
+class MaskPath:
+    """Hide a path that shows or changes the host: an empty read-only directory, or /dev/null."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mask {self.path}"
+
+    def execute(self, stage: Stage) -> None:
+        try:
+            target = open_in_root(stage.root, self.path, os.O_PATH)
+        except OSError as error:
+            if error.errno in _UNMASKABLE:
+                return
+            raise
+        with owned(target):
+            if stat.S_ISDIR(os.fstat(target).st_mode):
+                libc.mount("tmpfs", proc_name(target), "tmpfs", c.MS_RDONLY, "size=0k,nr_inodes=1")
+                return
+            with owned(libc.open_tree(c.AT_FDCWD, "/dev/null", c.OPEN_TREE_CLONE)) as null:
+                # Read-only, or the container's root could chmod the host's /dev/null.
+                attributes = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
+                libc.mount_setattr(null, "", c.AT_EMPTY_PATH, attr_set=attributes)
+                flags = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
+                libc.move_mount(null, "", target, "", flags)
+
+
+@dataclass(frozen=True)
+class ReadonlyPath:
+    """A read-only view of a path on top of itself."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make {self.path} read-only"
+
+    def execute(self, stage: Stage) -> None:
+        try:
+            target = open_in_root(stage.root, self.path, os.O_PATH)
+        except OSError as error:
+            if error.errno in _UNMASKABLE:
+                return
+            raise
+        with owned(target):
+            flags = c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE
+            with owned(libc.open_tree(target, "", flags)) as tree:
+                libc.mount_setattr(tree, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_RDONLY)
+                flags = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
+                libc.move_mount(tree, "", target, "", flags)
+
+
+@dataclass(frozen=True)
+class ReadonlyRoot:
+    def describe(self) -> str:
+        return "make the root read-only"
+
+    def execute(self, stage: Stage) -> None:
+        libc.mount_setattr(stage.root, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_RDONLY)
+
+
+@dataclass(frozen=True)
+class PivotRoot:
+    """Make the new root "/" and let go of the host's tree (pivot_root(2), "pivot_root(".", ".")")."""
+
+    propagation: int = 0
+
+    def describe(self) -> str:
+        return "pivot into the new root"
+
+    def execute(self, stage: Stage) -> None:
+        os.fchdir(stage.root)
+        libc.pivot_root(".", ".")
+        # The old root lies on top of ours now. A slave, so that unmounting it here unmounts nothing on the host.
+        libc.mount(None, ".", None, c.MS_SLAVE | c.MS_REC)
+        libc.umount2(".", c.MNT_DETACH)
+        os.chdir("/")
+        if self.propagation:
+            libc.mount(None, "/", None, self.propagation)
