@@ -40,6 +40,7 @@ RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
 # linux/if_link.h, linux/veth.h, linux/if_addr.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 IFF_UP = 1
 
@@ -203,6 +204,15 @@ def new_veth(host_name: str, bridge_index: int, interface: Interface, netns_fd: 
     body = _link_header(up=True) + attribute(IFLA_IFNAME, host_name) + attribute(IFLA_MTU, interface.mtu)
     body += attribute(IFLA_MASTER, bridge_index) + _link_info("veth", attribute(VETH_INFO_PEER, peer))
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def hairpin(name: str) -> Message:
+    """Let a bridge's port send back through itself what came in there."""
+    mode = attribute(IFLA_BRPORT_MODE, b"\x01")
+    info = attribute(IFLA_INFO_SLAVE_KIND, "bridge") + attribute(IFLA_INFO_SLAVE_DATA, mode)
+    return Message(
+        RTM_NEWLINK, 0, _link_header() + attribute(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, info)
+    )
 
 
 def link_up(index: int) -> Message:

@@ -29,6 +29,7 @@ USUAL_MTU = 1500
 LIVE_PREFIX, RETIRED_PREFIX = "pm-", "pmx-"
 
 _SYSCTLS = "/proc/sys/net/ipv4"
+_BRIDGE_NF = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 
 def host_interface(container_id: str) -> str:
@@ -58,6 +59,7 @@ class BridgeNetwork:
         self._route = netlink.Socket()
         self._index = 0
         self._mtu = USUAL_MTU
+        self._hairpin = False
         self._generation = -1
 
     def close(self) -> None:
@@ -99,6 +101,7 @@ class BridgeNetwork:
         # A packet from 127.0.0.1 to a published port leaves through the bridge, and its answer comes back
         # there.
         _set_sysctl(f"conf/{self._bridge}/route_localnet")
+        self._hairpin = _bridged_packets_meet_tables()
         self._install_table()
 
     def _settle_subnet(self, routes: Sequence[netlink.Route], own_index: int) -> IPv4Network:
@@ -212,9 +215,10 @@ class BridgeNetwork:
         if self._nft.generation() != self._generation:
             self.ensure()
         name = host_interface(container_id)
+        extra = [netlink.hairpin(name)] if self._hairpin else []
         for last_try in (False, True):
             try:
-                self._route.request(netlink.new_veth(name, self._index, interface, netns_fd))
+                self._route.request(netlink.new_veth(name, self._index, interface, netns_fd), *extra)
                 return name
             except OSError as error:
                 if last_try or error.errno == errno.EXFULL:
@@ -364,6 +368,20 @@ def _uplink_mtu(links: Sequence[netlink.Link], routes: Sequence[netlink.Route]) 
     """Bytes: what leaves the host must fit its default route's interface (1460 on Google's cloud)."""
     uplinks = {route.link for route in routes if route.destination == "0.0.0.0/0"}
     return min([USUAL_MTU, *(link.mtu for link in links if link.index in uplinks)])
+
+
+def _bridged_packets_meet_tables() -> bool:
+    """True with br_netfilter loaded (other engines do that) and on, as it is unless somebody turned it off.
+
+    Then a container's packet to its own published port is translated on the bridge already and goes back
+    through the port it came from, which needs that port's hairpin mode. Without, it is routed, and no mode is
+    needed.
+    """
+    try:
+        with open(_BRIDGE_NF) as setting:
+            return setting.read().strip() == "1"
+    except FileNotFoundError:
+        return False
 
 
 def _set_sysctl(name: str) -> None:
