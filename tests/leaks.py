@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 TAG = f"pmt{os.getpid()}"
 TAG_VARIABLE = "PYMACHINE_TEST_RUN"
+ENGINE = "-engine"  # follows TAG in the name of an engine's own cgroup, which lives as long as its fixture
 SANDBOXED = os.environ.get("PYMACHINE_TEST_SANDBOX") == "1"
 GRACE_SECONDS = 2.0
 
@@ -65,7 +66,7 @@ def difference(before: Snapshot, base: str) -> list[str]:
 
 def _difference(before: Snapshot, now: Snapshot) -> Iterator[str]:
     for pid in sorted(now.processes - before.processes):
-        if _is_ours(pid):
+        if _is_ours(pid, before.processes):
             yield f"process {pid}: {_command(pid)}"
     for fd in sorted(now.fds - before.fds):
         try:
@@ -91,37 +92,55 @@ def _fds() -> Iterator[int]:
         yield int(name)
 
 
-def _is_ours(pid: int) -> bool:
-    """A living process of this run: a descendant, one with our tag, or any in the sandbox."""
-    fields = _stat(pid)
-    if fields is None or fields[0] in "ZX" or "resource_tracker" in _command(pid):
+def _is_ours(pid: int, before: frozenset[int]) -> bool:
+    """A living process that this run is answerable for.
+
+    Not counted: what runs in a PID namespace that an earlier fixture holds (a session's engine): it ends with that
+    fixture, and the fixture has its own check of what the engine leaves (tests/servers/hostagent.py).
+    """
+    line = _ancestry(pid)
+    if not line or line[0].state in "ZX" or "resource_tracker" in _command(pid):
         return False
-    if SANDBOXED:
-        return True
+    own = _pid_namespace(os.getpid())
+    if any(ancestor.pid in before and _pid_namespace(ancestor.pid) not in ("", own) for ancestor in line):
+        return False
+    return SANDBOXED or any(ancestor.pid == os.getpid() for ancestor in line) or _is_tagged(pid)
+
+
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    state: str
+    parent: int
+
+
+def _ancestry(pid: int) -> list[_Process]:
+    """The process and its ancestors up to, not including, PID 1; empty when it is gone (proc(5), stat)."""
+    line: list[_Process] = []
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            break
+        line.append(_Process(pid, fields[0], int(fields[1])))
+        pid = line[-1].parent
+    return line
+
+
+def _is_tagged(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            if f"{TAG_VARIABLE}={TAG}".encode() in file.read().split(b"\0"):
-                return True
+            return f"{TAG_VARIABLE}={TAG}".encode() in file.read().split(b"\0")
     except OSError:
-        pass
-    parent = int(fields[1])
-    while parent > 1:
-        if parent == os.getpid():
-            return True
-        above = _stat(parent)
-        if above is None:
-            return False
-        parent = int(above[1])
-    return False
+        return False
 
 
-def _stat(pid: int) -> list[str] | None:
-    """Fields of /proc/PID/stat from `state` on (proc(5)); None when it is gone."""
+def _pid_namespace(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()
+        return os.readlink(f"/proc/{pid}/ns/pid")
     except OSError:
-        return None
+        return ""
 
 
 def _command(pid: int) -> str:
@@ -148,6 +167,8 @@ def _cgroups() -> Iterator[str]:
             continue
         for path in folders:
             # Controllers of cgroup v1 are the mounts themselves; what lies below them is what somebody made.
+            if f"{TAG}{ENGINE}" in path:
+                continue
             if SANDBOXED or TAG in path:
                 yield path
             pending.append(path)

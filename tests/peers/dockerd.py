@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.leaks import TAG
+from tests.leaks import ENGINE, TAG
 from tests.peers import tree
 from tests.servers.cgroups import remove_cgroup
 from tests.servers.engine import REGISTRY_PORT, Engine
@@ -31,7 +31,7 @@ def dockerd(cli: Path) -> Iterator[Engine]:
         Namespace() as outside,
         Namespace() as inside,
     ):
-        work, parent = Path(name), f"/{TAG}-dockerd"
+        work, parent = Path(name), f"/{TAG}{ENGINE}-dockerd"
         engine = Engine("dockerd", work / "docker.sock", work / "share", inside, cli)
         engine.share.mkdir()
         give_uplink(inside, outside)
@@ -43,12 +43,9 @@ def dockerd(cli: Path) -> Iterator[Engine]:
                 _wait(engine, process, work / "dockerd.log")
                 yield engine
             finally:
-                process.terminate()
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                # unshare's --kill-child takes the PID namespace along: dockerd, containerd and all containers.
+                process.kill()
+                process.wait()
                 remove_cgroup(parent)
 
 

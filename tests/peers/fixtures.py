@@ -9,7 +9,7 @@ import pytest
 
 from tests.peers import tree
 from tests.peers.dockerd import dockerd
-from tests.servers.engine import BUSYBOX, REGISTRY_PORT, Engine
+from tests.servers.engine import REGISTRY_PORT, Engine
 from tests.servers.hostagent import Daemon, hostagent
 from tests.servers.registry import Registry
 from tests.tools import need_root
@@ -49,29 +49,45 @@ def our_daemon(
         yield daemon
 
 
-@pytest.fixture(params=[pytest.param("dockerd", marks=pytest.mark.peer), "hostagent"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+@pytest.fixture(scope="session", params=[pytest.param("dockerd", marks=pytest.mark.peer), "hostagent"])
+def each_engine(request: pytest.FixtureRequest) -> Engine | Daemon:
     """Each scenario runs on both: on dockerd it proves the test, on ours it proves the engine."""
-    if request.param == "dockerd":
-        chosen: Engine = request.getfixturevalue("peer_engine")
-    else:
-        chosen = request.getfixturevalue("our_daemon").engine
-    yield chosen
-    chosen.clean()
+    chosen: Engine | Daemon = request.getfixturevalue(
+        "peer_engine" if request.param == "dockerd" else "our_daemon"
+    )
+    return chosen
+
+
+@pytest.fixture
+def engine(each_engine: Engine | Daemon) -> Iterator[Engine]:
+    """One of the two engines, without containers; afterwards ours must have left nothing on its host."""
+    yield each_engine.engine if isinstance(each_engine, Daemon) else each_engine
+    _clean(each_engine)
+
+
+@pytest.fixture
+def daemon(our_daemon: Daemon) -> Iterator[Daemon]:
+    """Our daemon; running again afterwards, whatever the test did to it."""
+    yield our_daemon
+    _clean(our_daemon)
 
 
 @pytest.fixture
 def both(peer_engine: Engine, our_daemon: Daemon) -> Iterator[tuple[Engine, Engine]]:
     """dockerd and ours side by side, for comparing what they print."""
     yield peer_engine, our_daemon.engine
-    peer_engine.clean()
-    our_daemon.engine.clean()
+    _clean(peer_engine)
+    _clean(our_daemon)
 
 
-@pytest.fixture
-def image(engine: Engine) -> str:
-    """Name of an image that is there."""
-    return BUSYBOX
+def _clean(engine: Engine | Daemon) -> None:
+    if isinstance(engine, Engine):
+        engine.clean()
+        return
+    engine.ensure()
+    engine.engine.clean()
+    left = engine.residue()
+    assert not left, "left on the host by the engine:\n  " + "\n  ".join(left)
 
 
 def _registry(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Registry:

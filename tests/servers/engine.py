@@ -134,6 +134,13 @@ class Engine:
             assert time.monotonic() < deadline, f"{name}: {template} is {seen!r}, not {wanted!r}"
             time.sleep(0.05)
 
+    def wait_until_running(self, name: str, seconds: float = 15) -> None:
+        """Poll until the container exists and runs; for a `docker run` that was begun in the background."""
+        deadline = time.monotonic() + seconds
+        while self.docker("inspect", "-f", "{{.State.Running}}", name).out != "true\n":
+            assert time.monotonic() < deadline, f"{name} does not run after {seconds} s"
+            time.sleep(0.05)
+
     def clean(self) -> None:
         """Remove all containers, and images other than busybox."""
         if names := self.ok("ps", "-aq").split():

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.leaks import TAG
-from tests.servers.cgroups import remove_cgroup
+from tests.leaks import ENGINE, TAG
+from tests.servers.cgroups import processes, remove_cgroup
 from tests.servers.engine import REGISTRY_PORT, Engine
-from tests.servers.namespace import Namespace, children_of, connect
+from tests.servers.namespace import Namespace, children_of, command_line, connect
 
 START_SECONDS = 20
 SOURCE = Path(__file__).resolve().parents[2]
@@ -60,13 +60,43 @@ class Daemon:
     def launcher_pid(self) -> int | None:
         """PID of its launcher; None while it is being respawned."""
         for pid in children_of(self.pid):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if b"launcher" in file.read():
-                        return pid
-            except OSError:
-                continue
+            if "launcher" in command_line(pid):
+                return pid
         return None
+
+    def ensure(self) -> None:
+        """Start it again if a test ended it."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+
+    def residue(self, seconds: float = 5) -> list[str]:
+        """What containers left on the host although all are removed; waits a little for it to go."""
+        deadline = time.monotonic() + seconds
+        while left := [*self._processes(), *self._mounts(), *self._links(), *self._folders()]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        return left
+
+    def _processes(self) -> Iterator[str]:
+        for pid in processes(f"{self._parent}"):
+            if pid != self.pid:
+                yield f"process {pid} in the engine's cgroup: {command_line(pid)}"
+
+    def _mounts(self) -> Iterator[str]:
+        with open(f"/proc/{self.engine.namespace.pid}/mountinfo") as file:
+            points = [line.split(" ", 5)[4] for line in file]
+        yield from (f"mount {point}" for point in points if point.startswith(str(self._work)))
+
+    def _links(self) -> Iterator[str]:
+        lines = self.engine.namespace.run(["ip", "-o", "link", "show", "type", "veth"]).stdout.splitlines()
+        yield from (f"interface {line.split(': ')[1]}" for line in lines if ": eth0@" not in line)
+
+    def _folders(self) -> Iterator[str]:
+        for folder in ("root/containers", "run/shims"):
+            path = self._work / folder
+            if path.is_dir():
+                yield from (f"file {entry}" for entry in path.iterdir())
 
     def kill(self) -> None:
         """kill -9 the daemon."""
@@ -112,7 +142,7 @@ def hostagent(cli: Path) -> Iterator[Daemon]:
         Namespace() as outside,
         Namespace(processes=True) as inside,
     ):
-        work, parent = Path(name), f"/{TAG}-{Path(name).name[-8:]}"
+        work, parent = Path(name), f"/{TAG}{ENGINE}-{work.name[-8:]}"
         engine = Engine("hostagent", work / "docker.sock", work / "share", inside, cli)
         engine.share.mkdir()
         give_uplink(inside, outside)

@@ -72,6 +72,15 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
+def command_line(pid: int) -> str:
+    """The command of a process, words joined by spaces; empty when it is gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def _child_of(pid: int) -> int:
     (child,) = children_of(pid)
     return child
