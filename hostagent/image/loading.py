@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+from hostagent import wire
 from hostagent.image.archive import Archive, Packed
 from hostagent.image.config import host_platform
 from hostagent.image.crew import Crew, Heard
 from hostagent.image.fetching import LayerMaker, side_by_side
-from hostagent.image.jobs import Part, Scan, Scanned, Step
-from hostagent.image.progress import Progress, Tell
+from hostagent.image.jobs import Part, Scan, Scanned
+from hostagent.image.progress import Tell, layer_step
 from hostagent.image.spool import spool
 from hostagent.image.store import ImageStore, Lease, NewLayer, blob_key
 from hostagent.model.image import Image
@@ -32,7 +33,7 @@ async def load(store: ImageStore, maker: LayerMaker, stream: AsyncIterator[bytes
             for line in [f"Loaded image: {name.familiar}" for name in one.names] or [
                 f"Loaded image ID: {one.image.id}"
             ]:
-                tell(Progress(stream=line + "\n"))
+                tell(wire.Progress(stream=line + "\n"))
         return [one.image for one, _, _ in done]
 
 
@@ -51,12 +52,7 @@ async def _one(
     store.put_blob(packed.config, image.id)
 
     def heard(chain_id: str) -> Heard:
-        short = chain_id.removeprefix("sha256:")[:12]
-
-        def on(step: Step) -> None:
-            tell(Progress("Loading layer", id=short, current=step.current, total=step.total))
-
-        return on
+        return lambda step: tell(layer_step(step, chain_id))
 
     async def layer(chain_id: str, diff_id: str, part: Part) -> NewLayer:
         async def source() -> Part:

@@ -1,49 +1,36 @@
-"""Progress in the shape of Docker's JSON messages (moby's jsonmessage): one line of the answer to pull, push, load."""
+"""Progress as Docker's JSON messages (moby's jsonmessage): one line of the answer to pull, push, load."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-Aux = dict[str, str | int]
-JsonValue = str | int | dict[str, int] | dict[str, str] | Aux
+from hostagent import wire
+from hostagent.image.jobs import Step
 
-
-@dataclass(frozen=True)
-class Progress:
-    """One message. `current`/`total` in bytes; total 0 = unknown; None = no progressDetail in this message."""
-
-    status: str = ""
-    id: str = ""
-    current: int | None = None
-    total: int = 0
-    stream: str = ""
-    error: str = ""
-    aux: Aux = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """The message as clients expect it; empty members are left out."""
-        message: dict[str, JsonValue] = {}
-        if self.stream:
-            message["stream"] = self.stream
-        if self.status:
-            message["status"] = self.status
-        if self.current is not None:
-            detail = {"current": self.current, "total": self.total}
-            message["progressDetail"] = {key: value for key, value in detail.items() if value}
-            if self.current:
-                message["progress"] = bar(self.current, self.total)
-        if self.id:
-            message["id"] = self.id
-        if self.error:
-            message["errorDetail"] = {"message": self.error}
-            message["error"] = self.error
-        if self.aux:
-            message["aux"] = self.aux
-        return message
+Tell = Callable[[wire.Progress], None]
 
 
-Tell = Callable[[Progress], None]
+def status(text: str, id: str = "") -> wire.Progress:
+    """A line that is said once."""
+    return wire.Progress(status=text, id=id)
+
+
+def layer_status(text: str, chain_id: str) -> wire.Progress:
+    """A layer's new state, without a bar; clients replace the line of this ID."""
+    return wire.Progress(status=text, id=short(chain_id), progress_detail=wire.ProgressDetail())
+
+
+def layer_step(step: Step, chain_id: str) -> wire.Progress:
+    """A layer's bytes done and to do."""
+    detail = wire.ProgressDetail(current=step.current, total=step.total)
+    return wire.Progress(
+        status=step.phase, id=short(chain_id), progress_detail=detail, progress=bar(step.current, step.total)
+    )
+
+
+def short(digest: str) -> str:
+    """The 12 digits that people see."""
+    return digest.removeprefix("sha256:")[:12]
 
 
 def bar(current: int, total: int) -> str:

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from hostagent import wire
 from hostagent.errors import Conflict, NotFound
-from hostagent.image import loading
+from hostagent.image import loading, removing, views
 from hostagent.image.fetching import LayerMaker
+from hostagent.image.filters import Candidate, Filters, matcher
 from hostagent.image.progress import Tell
+from hostagent.image.removing import Users
 from hostagent.image.store import ImageStore
 from hostagent.model.image import Image
 from hostagent.model.reference import Reference
+from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
-@dataclass(frozen=True)
-class ImageDetails:
-    """An image with what this host knows about it. `size` in bytes, `stored_ns` = since 1970."""
-
-    image: Image
-    names: tuple[Reference, ...]
-    size: int
-    stored_ns: int
-    parent: str = ""
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """`busybox:latest`, …"""
-        return tuple(name.familiar for name in self.names if name.digest is None)
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """`busybox@sha256:…`, …"""
-        return tuple(name.familiar for name in self.names if name.digest is not None)
-
-
 class ImageService:
     """`root` = the engine's data directory; `recover` runs once before use, at the engine's start."""
 
-    def __init__(self, root: Path, db: Database) -> None:
+    def __init__(self, root: Path, db: Database, registries: RegistryConfig) -> None:
         self.store = ImageStore(root, db)
+        self._registries = registries
+        self._deletions: set[asyncio.Task[None]] = set()
         self._maker = LayerMaker(self.store)
 
     def recover(self) -> None:
@@ -94,31 +79,63 @@ class ImageService:
         """The layers' directories, absolute, the top one first: overlay's `lowerdir`."""
         return tuple(str(self.store.layer(chain_id)) for chain_id in reversed(image.chain_ids))
 
-    def details(self, image: Image) -> ImageDetails:
-        """What inspect and list show."""
-        record = self.store.record(image.id)
-        return ImageDetails(image, tuple(self.store.names(image.id)), record.size, record.stored_ns)
+    def inspect(self, name: str) -> wire.ImageInspect:
+        return views.inspect(self.store, self.resolve(name))
 
-    def list(self) -> Sequence[ImageDetails]:
-        """All images, the newest first."""
-        found: list[ImageDetails] = []
+    def history(self, name: str) -> Sequence[wire.HistoryItem]:
+        """The newest step first."""
+        return views.history(self.store, self.resolve(name))
+
+    def list(self, all: bool, filters: Filters) -> Sequence[wire.ImageSummary]:
+        """The newest first. `all` would add intermediate images, which this engine does not make."""
+        del all
+        fits = matcher(filters, lambda name: self.store.record(self.resolve(name).id).stored_ns)
+        found: list[wire.ImageSummary] = []
         for record in self.store.records():
             image = self.store.image(record.id)
-            if image is not None:
-                found.append(
-                    ImageDetails(image, tuple(self.store.names(image.id)), record.size, record.stored_ns)
-                )
+            if image is not None and fits(Candidate(image, record, self.store.names(record.id))):
+                found.append(views.summary(self.store, image, record))
         return found
 
     # Changing
 
-    def tag(self, source: str, target: str) -> Reference:
-        """Give the image `source` the name `target`. Raises NotFound, Invalid."""
-        image = self.resolve(source)
-        reference = Reference.parse(target).without_digest()
-        self.store.name(reference, image.id)
-        return reference
+    def tag(self, source: str, target: Reference) -> None:
+        """Give the image `source` the name `target`, taking it from another. Raises NotFound."""
+        self.store.name(target, self.resolve(source).id)
+
+    def remove(self, name: str, force: bool, prune: bool, users: Users) -> Sequence[wire.ImageDeleted]:
+        """Untag, and delete with the last name. `users` tells the containers made from an image.
+
+        `prune` would delete untagged parents, which this engine does not make. Raises NotFound, Conflict. The names
+        are gone at once; the layers' files are deleted in a thread meanwhile.
+        """
+        del prune
+        image = self.resolve(name)
+        asked = self._asked(name, image)
+        steps = removing.plan(image, asked, self.store.names(image.id), users(image.id), force)
+        removed = removing.perform(self.store, steps)
+        self._delete_later(self.store.sweep(removed.keys))
+        return removed.lines
+
+    def _asked(self, name: str, image: Image) -> Reference | None:
+        """The name that `name` is; None when it is an ID."""
+        if name.startswith("sha256:") or image.id.removeprefix("sha256:") == name:
+            return None
+        reference = Reference.parse(name)
+        if reference.digest is not None:
+            reference = reference.at(reference.digest)
+        return reference if self._named(reference) is not None else None
+
+    def _delete_later(self, paths: Sequence[Path]) -> None:
+        if paths:
+            task = asyncio.get_running_loop().create_task(self.store.delete(paths))
+            self._deletions.add(task)
+            task.add_done_callback(self._deletions.discard)
+
+    async def close(self) -> None:
+        """Wait for deletions under way."""
+        await asyncio.gather(*self._deletions)
 
     async def load(self, stream: AsyncIterator[bytes], progress: Tell) -> Sequence[Image]:
-        """docker load."""
+        """docker load: all images of the archive, or none."""
         return await loading.load(self.store, self._maker, stream, progress)

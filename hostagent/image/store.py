@@ -290,6 +290,15 @@ class ImageStore:
         rows = self.db.query("SELECT name FROM image_name WHERE image_id = ? ORDER BY name", (image_id,))
         return [Reference.parse(row["name"], default_tag=False) for row in rows]
 
+    def last_tagged(self, image_id: str) -> int:
+        """When the image last got a name, ns since 1970; when it was stored, if it never did."""
+        rows = self.db.query(
+            "SELECT coalesce((SELECT max(used_ns) FROM image_name WHERE image_id = ?1), stored_ns) AS moment"
+            " FROM image WHERE id = ?1",
+            (image_id,),
+        )
+        return int(rows[0]["moment"])
+
     def layer_size(self, chain_id: str) -> int | None:
         """Bytes of a layer that has a row."""
         rows = self.db.query("SELECT size FROM layer WHERE chain_id = ?", (chain_id,))
