@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from hostagent import wire
 from machine.client.http import DEFAULT_TIMEOUT, Body, Http, Response
+from machine.client.keeper.protocol import KEEPER_HEADER
 from machine.errors import (
     CannotInvoke,
     CommandNotFound,
@@ -25,8 +26,6 @@ T = TypeVar("T")
 Filters = Mapping[str, Sequence[str]]
 Query = Mapping[str, str | int | bool | Sequence[str] | None]
 
-# Set by the keeper on an answer of its own (it speaks for a host that it cannot reach).
-KEEPER_HEADER: Final = "pymachine-keeper"
 _KEEPER_ERRORS: Final[Mapping[str, type[MachineError]]] = {
     "host-key": HostKeyMismatch,
     "denied": Denied,

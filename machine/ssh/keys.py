@@ -47,3 +47,18 @@ def is_locked(path: Path) -> bool:
     body = base64.b64decode("".join(line for line in text.splitlines() if not line.startswith("-----")))
     # "openssh-key-v1\0", then the cipher's name as a string (OpenSSH's PROTOCOL.key).
     return body[15:23] != b"\x00\x00\x00\x04none"
+
+
+def in_agent(path: Path) -> bool:
+    """Whether the SSH agent holds the key of this private key file (told by its .pub file)."""
+    public = path.with_name(path.name + ".pub")
+    if "SSH_AUTH_SOCK" not in os.environ or not public.is_file():
+        return False
+    import paramiko
+
+    wanted = public.read_text().split()[1]
+    agent = paramiko.Agent()
+    try:
+        return any(key.get_base64() == wanted for key in agent.get_keys())
+    finally:
+        agent.close()

@@ -120,3 +120,32 @@ def _begin(
         event.set()
     made: paramiko.Channel = channel
     return made
+
+
+def grant(channel: paramiko.Channel, size: int) -> None:
+    """Tells the peer that it may send `size` more bytes (RFC 4254 section 5.2)."""
+    from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
+    from paramiko.message import Message
+
+    message = Message()
+    message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+    message.add_int(channel.remote_chanid)
+    message.add_int(size)
+    inner: Any = channel.transport
+    inner._send_user_message(message)
+
+
+def probe(transport: paramiko.Transport) -> None:
+    """Asks for an answer, any answer, and does not wait: OpenSSH refuses this request, which proves that it lives.
+
+    Not while `Transport.global_request` waits for its own answer: answers carry no number.
+    """
+    from paramiko.common import cMSG_GLOBAL_REQUEST
+    from paramiko.message import Message
+
+    message = Message()
+    message.add_byte(cMSG_GLOBAL_REQUEST)
+    message.add_string("keepalive@openssh.com")
+    message.add_boolean(True)
+    inner: Any = transport
+    inner._send_user_message(message)
