@@ -69,7 +69,10 @@ class Driver(Protocol):
     name: str
     abilities: Abilities
 
-    def check(self, options: dict[str, str]) -> None:
+    def check_access(self) -> None:
+        """Raises Unsupported or Denied, in one sentence that says what to do, if nothing can be done from here."""
+
+    def check_order(self, options: dict[str, str]) -> None:
         """Raises Unsupported or Usage, in one sentence that says what to do, before anything is made."""
 
     def user(self) -> str:

@@ -50,15 +50,17 @@ class LocalDriver:
         tag = hashlib.sha256(os.fsencode(store.directory.absolute())).hexdigest()[:8]
         self._bridge = Bridge(tag)
 
-    def check(self, options: dict[str, str]) -> None:
+    def check_access(self) -> None:
         if sys.platform != "linux":
             raise Unsupported(
-                "`create local` needs Linux: run pymachine in a Linux VM, or make a machine in a cloud instead"
+                "the local driver needs Linux: run pymachine in a Linux VM, or make a machine in a cloud instead"
             )
         if os.geteuid() != 0:
             raise Unsupported(
-                "`create local` needs root, for namespaces and a bridge: run it as  sudo -E pymachine create local …"
+                "the local driver needs root, for namespaces and a bridge: run pymachine as  sudo -E pymachine …"
             )
+
+    def check_order(self, options: dict[str, str]) -> None:
         if options:
             raise Usage(f"the local driver has no option {', '.join(sorted(options))}")
         missing = {package for tool, package in _TOOLS.items() if shutil.which(tool) is None}

@@ -34,14 +34,10 @@ class History:
     state: dict[str, Event] = field(default_factory=dict)  # of each step, in the order in which they began
     failure: str = ""
     complete: bool = False
+    removing: bool = False
 
     def is_done(self, step: str) -> bool:
         return self.state.get(step) == "done"
-
-    @property
-    def to_undo(self) -> tuple[str, ...]:
-        """Steps that left (or may have left) something behind, latest first."""
-        return tuple(step for step, event in reversed(self.state.items()) if event != "undone")
 
     @property
     def unfinished(self) -> str:
@@ -97,8 +93,9 @@ class Journal:
                 complete = True
             else:
                 state[entry.step] = entry.event
-                failure = entry.detail if entry.event == "failed" else failure
-        return History(order, state, failure if "failed" in state.values() else "", complete)
+                failure = entry.detail if entry.event == "failed" else ""
+        removing = "undone" in state.values()
+        return History(order, state, failure, complete and not removing, removing)
 
 
 def _private(path: str, flags: int) -> int:

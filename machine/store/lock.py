@@ -19,10 +19,13 @@ def locked(path: Path, busy: str, *, patience: float = 0.0) -> Iterator[None]:
     flock(2) ends with its process, so a killed holder leaves no lock. The file is removed at the end: whoever
     waited for it meanwhile sees that its file is no longer the one of that name, and tries again.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     end = time.monotonic() + patience
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # the last holder has just taken the empty folder away
         try:
             _acquire(fd, end, busy)
             if _is_current(fd, path):
@@ -36,6 +39,8 @@ def locked(path: Path, busy: str, *, patience: float = 0.0) -> Iterator[None]:
     finally:
         with suppress(FileNotFoundError):
             path.unlink()
+        with suppress(OSError):
+            path.parent.rmdir()  # only when empty
         os.close(fd)
 
 

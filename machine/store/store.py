@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,8 +108,8 @@ class Store:
             os.rename(directory, gone)
         for left in directory.parent.glob(f".gone-{name}-*"):
             shutil.rmtree(left)
-        for folder in (directory.parent, self.directory / "locks"):
-            _remove_if_empty(folder)
+        with suppress(OSError):
+            directory.parent.rmdir()  # only when it was the last machine
 
     def names(self) -> list[str]:
         try:
@@ -157,6 +157,8 @@ class Store:
             return Summary(entry.name, "?", None, False, str(error), entry.name == active)
         driver = machine.driver if machine is not None else history.order.get("driver", "?")
         unfinished = "" if history.complete else history.unfinished or "not begun"
+        if history.removing:
+            unfinished = "being removed"
         return Summary(entry.name, driver, machine, history.complete, unfinished, entry.name == active)
 
 
@@ -164,10 +166,3 @@ def resume_hint(entry: Entry) -> str:
     """The commands that finish or undo a half-made machine."""
     driver = entry.journal.read().order.get("driver", "local")
     return f"pymachine create {driver} {entry.name}   Or undo it:  pymachine rm {entry.name}"
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return  # others still use it, or it was never made

@@ -1,0 +1,91 @@
+"""`pymachine start` and `stop`. Images and stopped containers stay on the host's disk."""
+
+from __future__ import annotations
+
+import time
+
+from machine.drivers import base as drivers
+from machine.errors import Conflict, Unsupported
+from machine.model.machine import Machine
+from machine.store.store import Store, resume_hint
+from machine.workflow.progress import Progress, StepEvent, StepState, silent
+from machine.workflow.session import Session
+
+_PATIENCE = 30.0  # seconds for containers and units to end by themselves
+
+
+def start(store: Store, name: str, progress: Progress = silent) -> Machine:
+    """Starts a stopped machine and returns when its engine answers. A running one is no error."""
+    driver = _driver(store, name)
+    with store.lock(name), Session() as session:
+        machine = store.get(name)
+        with _Phase(progress, f"host {name}", "start the host") as phase:
+            machine = driver.start(machine, phase.say)
+            store.save(machine)
+            phase.say(machine.address)
+        with _Phase(progress, "ssh, host key verified", "log in") as phase:
+            connection = session.connection(machine, phase.say, deadline=300)
+        with _Phase(progress, "hostagent", "wait until the engine is up") as phase:
+            # A notify service: the job ends when the daemon has said that it is ready.
+            connection.run("sudo -n systemctl start pymachine.socket pymachine.service", timeout=120)
+    return machine
+
+
+def stop(store: Store, name: str, progress: Progress = silent, *, patience: float = _PATIENCE) -> None:
+    """Stops a machine; its containers get their stop signals. A stopped one is no error."""
+    from machine.client.keeper_start import stop_keeper
+
+    driver = _driver(store, name)
+    with store.lock(name):
+        machine = store.get(name)
+        with _Phase(progress, f"host {name}", "stop the host") as phase:
+            stop_keeper(name)
+            driver.stop(machine, phase.say, patience=patience)
+
+
+def state(store: Store, machine: Machine) -> drivers.State:
+    """What the driver says; "unknown" when it cannot be asked from here (another user, another system)."""
+    driver = drivers.get(machine.driver, store)
+    try:
+        driver.check_access()
+    except Unsupported:
+        return "unknown"
+    return driver.state(machine)
+
+
+def _driver(store: Store, name: str) -> drivers.Driver:
+    machine = store.get(name)
+    entry = store.entry(name)
+    if not entry.journal.read().complete:
+        raise Conflict(f'machine "{name}" is half made.  Finish it:  {resume_hint(entry)}')
+    driver = drivers.get(machine.driver, store)
+    driver.check_access()
+    if not driver.abilities.stop:
+        raise Unsupported(f"machines of the {machine.driver} driver cannot be stopped and started")
+    return driver
+
+
+class _Phase:
+    """Reports one part of the work; not journalled, since starting and stopping twice is harmless."""
+
+    def __init__(self, progress: Progress, name: str, describe: str) -> None:
+        self._progress, self._name, self._describe = progress, name, describe
+        self._began = time.monotonic()
+        self._detail = ""
+
+    def say(self, detail: str) -> None:
+        self._detail = detail
+        self._tell("running")
+
+    def __enter__(self) -> _Phase:
+        self._tell("running")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._detail = str(error)
+        self._tell("done" if error is None else "failed")
+
+    def _tell(self, state: StepState) -> None:
+        seconds = time.monotonic() - self._began
+        self._progress(StepEvent(self._name, state, seconds, self._detail, self._describe))

@@ -1,0 +1,114 @@
+"""Puts the agent on a host over SSH: versions side by side, switched by a symlink."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from machine.drivers.base import Say
+from machine.errors import CommandFailed, MachineError, Unsupported
+from machine.model.machine import Machine
+from machine.workflow import bundle
+from machine.workflow.bundle import Bundle, Target
+from machine.workflow.session import Session
+
+if TYPE_CHECKING:
+    from machine.ssh.connection import Connection
+
+_PIECE: Final = 256 * 1024
+_MINIMUM: Final = (3, 11)
+# The program comes first on stdin, its data after it: no file is left on the host, and no quoting is needed.
+_LOADER: Final = (
+    "sudo -n python3 -c 'import sys; sys.argv.pop(0); "
+    'exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(0))), "install.py", "exec"))\' '
+)
+_FACTS: Final = (
+    "python3 -c 'import json, os, platform, sys; "
+    'names = os.listdir("/opt/pymachine/versions") if os.path.isdir("/opt/pymachine/versions") else []; '
+    'print(json.dumps({"python": list(sys.version_info[:2]), "arch": platform.machine(), "versions": names}))\''
+)
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the host says of itself."""
+
+    python: tuple[int, int]
+    arch: str
+    versions: tuple[str, ...]
+
+
+class _Active(msgspec.Struct, frozen=True):
+    active: str
+    api: str
+
+
+@dataclass(frozen=True)
+class AgentStep:
+    """The engine, of this laptop's version, running and answering."""
+
+    session: Session
+    release: str
+
+    @property
+    def name(self) -> str:
+        return f"hostagent {self.release}"
+
+    def describe(self) -> str:
+        return "unpack the agent below /opt/pymachine/versions, switch `current` to it, start its units"
+
+    def execute(self, machine: Machine, say: Say) -> Machine:
+        connection = self.session.connection(machine, say)
+        facts = _facts(connection, machine)
+        made = bundle.ensure(Target(".".join(map(str, facts.python)), facts.arch), say)
+        if made.version not in facts.versions:
+            say(f"sending {made.size / 1e6:.1f} MB")
+            _remote(connection, ["install", made.version, made.sha256, str(made.size)], made)
+        # Its packages are what the agent needs, and its apt would hold locks. The exit status is not asked: 2 means
+        # that some module was unhappy, which is for the log; what matters is whether the agent starts.
+        say("waiting for the host's first boot to end")
+        connection.run("cloud-init status --wait >/dev/null 2>&1", check=False, timeout=900)
+        say("starting")
+        answer = msgspec.json.decode(_remote(connection, ["activate", made.version]), type=_Active)
+        say(f"{answer.active}, API {answer.api}")
+        return replace(machine, agent=answer.active)
+
+    def undo(self, machine: Machine, say: Say) -> None:
+        """Nothing: the host that it is on goes as a whole."""
+
+
+def _facts(connection: Connection, machine: Machine) -> Facts:
+    try:
+        text = connection.run(_FACTS).stdout
+    except CommandFailed as error:
+        raise Unsupported(f"{machine.name} has no python3: install it there (apt install python3)") from error
+    facts = msgspec.json.decode(text, type=Facts)
+    if facts.python < _MINIMUM:
+        raise Unsupported(
+            f"{machine.name} has Python {facts.python[0]}.{facts.python[1]}, the engine needs 3.11: "
+            "use Debian 12, Ubuntu 24.04 or newer"
+        )
+    return facts
+
+
+def _remote(connection: Connection, arguments: list[str], sent: Bundle | None = None) -> bytes:
+    """Runs host/install.py there; its last line of output."""
+    program = files("machine.workflow").joinpath("host", "install.py").read_bytes()
+
+    def stdin() -> Iterator[bytes]:
+        yield program
+        if sent is not None:
+            with open(sent.path, "rb") as file:
+                while piece := file.read(_PIECE):
+                    yield piece
+
+    command = _LOADER + shlex.join([str(len(program)), *arguments])
+    try:
+        done = connection.run(command, stdin=stdin(), timeout=300)
+    except CommandFailed as error:
+        raise MachineError(f"the agent could not be installed: {error.output or error}") from error
+    return done.stdout.strip().splitlines()[-1]

@@ -1,0 +1,41 @@
+"""`pymachine rm`: undoes what `create` did, however far it came."""
+
+from __future__ import annotations
+
+from machine.drivers import base as drivers
+from machine.errors import MachineError
+from machine.model.machine import Machine
+from machine.store.store import Store
+from machine.workflow.plan import plan
+from machine.workflow.progress import Progress, silent
+from machine.workflow.runner import Runner
+from machine.workflow.session import Session
+
+
+def remove(store: Store, name: str, progress: Progress = silent) -> None:
+    """Removes the machine with all that is on it. What was cut off is finished by the same call.
+
+    Raises NotFound; MachineError when the record no longer says which driver made it. It does not ask: that is
+    the caller's part, and it needs the engine to list what would be lost.
+    """
+    entry = store.entry(name)
+    if not entry.directory.is_dir():
+        store.get(name)  # raises NotFound, with the names that there are
+    with store.lock(name):
+        history = entry.journal.read()
+        machine = entry.read()
+        driver_name = machine.driver if machine is not None else history.order.get("driver")
+        if driver_name is not None:
+            driver = drivers.get(driver_name, store)
+            driver.check_access()
+            options = {
+                key.removeprefix("option "): value for key, value in history.order.items() if key != "driver"
+            }
+            with Session() as session:
+                steps = plan(entry, driver, options, session)
+                Runner(entry, progress).back(
+                    steps, machine or Machine(name=name, driver=driver_name, address="")
+                )
+        elif history.state:
+            raise MachineError(f"{entry.directory} does not say which driver made it: restore machine.json")
+        store.forget(name)

@@ -1,0 +1,80 @@
+"""Runs steps forward and back, with a journal, so that any death in the middle can be resumed or undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from machine.drivers.base import Step
+from machine.model.machine import Machine
+from machine.store.store import Entry
+from machine.workflow.progress import Progress, StepEvent, StepState
+
+
+class Runner:
+    """For one machine, whose lock the caller holds."""
+
+    def __init__(self, entry: Entry, progress: Progress) -> None:
+        self._entry = entry
+        self._progress = progress
+
+    def forward(self, steps: Sequence[Step], machine: Machine) -> Machine:
+        """Executes those steps that the journal does not call done; the record is saved after each.
+
+        A step is announced in the journal before it begins, so that `back` knows of everything that may exist.
+        """
+        history = self._entry.journal.read()
+        for step in steps:
+            if history.is_done(step.name):
+                self._progress(StepEvent(step.name, "kept", 0.0, "", step.describe()))
+                continue
+            self._entry.journal.add("begun", step.name)
+            machine = self.once(step, machine, journalled=True)
+        return machine
+
+    def once(self, step: Step, machine: Machine, *, journalled: bool = False) -> Machine:
+        """Executes one step and saves the record."""
+        watch = _Watch(step, self._progress)
+        watch.tell("running")
+        try:
+            machine = step.execute(machine, watch.say)
+            self._entry.write(machine)
+        except BaseException as error:
+            watch.tell("failed", str(error) or type(error).__name__)
+            if journalled:
+                self._entry.journal.add("failed", step.name, str(error) or type(error).__name__)
+            raise
+        if journalled:
+            self._entry.journal.add("done", step.name, watch.detail)
+        watch.tell("done")
+        return machine
+
+    def back(self, steps: Sequence[Step], machine: Machine) -> None:
+        """Undoes all steps, last first. All: an undo is harmless, and a journal may have lost its last line."""
+        history = self._entry.journal.read()
+        for step in reversed(steps):
+            if history.state.get(step.name) == "undone":
+                continue
+            watch = _Watch(step, self._progress)
+            step.undo(machine, watch.say)
+            self._entry.journal.add("undone", step.name)
+            watch.tell("undone")
+
+
+class _Watch:
+    """Times one step and passes on what it says."""
+
+    def __init__(self, step: Step, progress: Progress) -> None:
+        self._step = step
+        self._progress = progress
+        self._began = time.monotonic()
+        self.detail = ""
+
+    def say(self, detail: str) -> None:
+        self.detail = detail
+        self.tell("running")
+
+    def tell(self, state: StepState, detail: str | None = None) -> None:
+        seconds = time.monotonic() - self._began
+        shown = self.detail if detail is None else detail
+        self._progress(StepEvent(self._step.name, state, seconds, shown, self._step.describe()))

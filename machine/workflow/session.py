@@ -1,0 +1,40 @@
+"""One SSH connection that the steps of a workflow share."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from machine.model.machine import Machine
+
+if TYPE_CHECKING:
+    from machine.drivers.base import Say
+    from machine.ssh.connection import Connection
+
+
+class Session:
+    """A context manager that closes what was opened. Connections are always strict about the host key."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+
+    def connection(self, machine: Machine, say: Say, *, deadline: float = 60.0) -> Connection:
+        """The open connection, or a new one as soon as the host lets us in (at most `deadline` seconds)."""
+        if self._connection is None or not self._connection.alive:
+            from machine.ssh.wait import wait_for_ssh
+
+            self._connection = wait_for_ssh(machine, deadline=deadline, on_wait=say)
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
