@@ -89,7 +89,8 @@ def _report(channel: socket.socket, failure: Failed) -> None:
     try:
         send_message(channel, failure.encode())
     except OSError:
-        pass  # the parent is gone, and with it the one who wanted to know
+        # The parent is gone (OCI create has returned): the container's own output is what is left.
+        os.write(2, f"{failure.message}\n".encode())
 
 
 def _sentence(error: OSError) -> str:
