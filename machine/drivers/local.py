@@ -20,7 +20,7 @@ from machine.drivers.base import Abilities, Order, Say, State, Step
 from machine.drivers.local_bundle import HostBundle, hierarchies
 from machine.drivers.local_files import resolver, write_network, write_seed
 from machine.drivers.local_network import Bridge, choose_address
-from machine.drivers.local_runtime import Runtime
+from machine.drivers.local_runtime import POWEROFF, Runtime
 from machine.errors import Conflict, MachineError, Unsupported, Usage
 from machine.model.machine import Machine
 from machine.store.files import write_atomically
@@ -30,11 +30,10 @@ _TOOLS: Final = {
     "mmdebstrap": "mmdebstrap",
     "ip": "iproute2",
     "nft": "nftables",
+    "flock": "util-linux",
     "setpriv": "util-linux",
     "unshare": "util-linux",
 }
-# systemd's signal for poweroff.target (systemd(1), SIGNALS); the runtime takes numbers: SIGRTMIN is 34.
-_POWEROFF: Final = "38"
 
 
 def driver(store: Store) -> LocalDriver:
@@ -95,7 +94,7 @@ class LocalDriver:
 
     def stop(self, machine: Machine, say: Say, *, patience: float) -> None:
         host = self.host(machine.name)
-        if host.runtime.running() and not host.runtime.stop(_POWEROFF, patience):
+        if host.runtime.running() and not host.runtime.stop(POWEROFF, patience):
             say(f"did not stop within {patience:g} s: killed")
         self.halt(host)
 
@@ -121,7 +120,6 @@ class LocalDriver:
             self._store.save(machine)
         write_network(host.upper, address, gateway, resolver())
         write_atomically(host.runtime.bundle / "config.json", host.bundle(machine.name, lower).config())
-        host.runtime.root.mkdir(mode=0o700, exist_ok=True)
         pid = host.runtime.create(host.directory / "console.log")
         with self._store.driver_lock(self.name):
             self._bridge.up(

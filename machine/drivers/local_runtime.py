@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import select
+import shutil
+import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from machine.errors import MachineError
+
+# systemd's poweroff signal is SIGRTMIN+4 (systemd(1), SIGNALS).
+POWEROFF: Final = signal.SIGRTMIN + 4
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -23,7 +29,7 @@ class _State(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Runtime:
-    """One container `name`, whose state is kept in `root` and whose bundle is `bundle`."""
+    """One container `name`, whose state is kept in `root` (of its own) and whose bundle is `bundle`."""
 
     name: str
     root: Path
@@ -31,60 +37,81 @@ class Runtime:
 
     def create(self, console: Path) -> int:
         """Creates the container, its first process waiting; returns that process's ID."""
+        self.root.mkdir(mode=0o700, exist_ok=True)
         with open(console, "ab") as output:
-            self._call("create", "--bundle", str(self.bundle), self.name, output=output)
-        state = self._state()
-        if state is None or not state.pid:
-            raise MachineError(f"the runtime made {self.name} but does not know its process: see {console}")
-        return state.pid
+            begin = output.tell()
+            # Not a pipe: the container's first process keeps it for life.
+            status = self._run("create", "--bundle", str(self.bundle), stdout=output.fileno()).returncode
+        if status != 0:
+            said = console.read_bytes()[begin:].decode(errors="replace").strip()
+            raise MachineError(f"the runtime could not create {self.name}: {said or status}")
+        pid = self._state().pid
+        if not pid:
+            raise MachineError(f"{self.name} ended before it was started: see {console}")
+        return pid
 
     def start(self) -> None:
-        self._call("start", self.name)
+        done = self._run("start")
+        if done.returncode != 0:
+            said = done.stdout.decode(errors="replace").strip()
+            raise MachineError(f"the runtime could not start {self.name}: {said or done.returncode}")
 
     def running(self) -> bool:
-        state = self._state()
-        return state is not None and state.status in {"created", "running", "paused"}
+        return self._state().status in {"created", "running", "paused"}
 
-    def exists(self) -> bool:
-        return self._state() is not None
-
-    def stop(self, signal: str, patience: float) -> bool:
-        """Sends `signal` and waits; whether it ended within `patience` seconds."""
-        self._call("kill", self.name, signal, check=False)
-        end = time.monotonic() + patience
-        while self.running():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.05)
-        return True
+    def stop(self, number: int, patience: float) -> bool:
+        """Signals the first process and waits; whether it ended within `patience` seconds."""
+        pid = self._state().pid
+        if not pid:
+            return True
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            # Asked again: from here on the descriptor says who is meant, whatever becomes of the number.
+            if self._state().pid != pid:
+                return True
+            signal.pidfd_send_signal(process, number)
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            return bool(poll.poll(patience * 1000))
+        except ProcessLookupError:
+            return True
+        finally:
+            os.close(process)
 
     def delete(self) -> None:
-        """Kills what is left, and removes cgroups and state. Nothing there is no error."""
-        if self.root.is_dir():
-            self._call("delete", "--force", self.name, check=self.exists())
+        """Ends what is left, and removes cgroups and state. Nothing there is no error."""
+        if not (self.root / self.name).is_dir():
+            return
+        done = self._run("delete", "--force")
+        if self.running():
+            said = done.stdout.decode(errors="replace").strip()
+            raise MachineError(f"the runtime could not end {self.name}: {said or done.returncode}")
+        # A power cut in the middle of `create` leaves a state that the runtime itself cannot read.
+        shutil.rmtree(self.root / self.name, ignore_errors=True)
 
-    def _state(self) -> _State | None:
-        if not self.root.is_dir():
-            return None
-        answer = self._call("state", self.name, check=False)
-        return msgspec.json.decode(answer, type=_State) if answer else None
+    def _state(self) -> _State:
+        if not (self.root / self.name).is_dir():
+            return _State()
+        done = self._run("state")
+        return msgspec.json.decode(done.stdout, type=_State) if done.returncode == 0 else _State()
 
-    def _call(self, verb: str, *arguments: str, check: bool = True, output: object = None) -> bytes:
-        """Runs a verb. `output`: an open file for the container's own console."""
-        command = [sys.executable, "-m", "hostagent.runtime", "--root", str(self.root), verb, *arguments]
-        done = subprocess.run(
+    def _run(
+        self, verb: str, *options: str, stdout: int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[bytes]:
+        command = [
+            # One verb at a time: if we are killed, the runtime ends its verb, and the next one waits for that.
+            *("flock", "--close", str(self.root / "lock")),
+            *(sys.executable, "-m", "hostagent.runtime", "--root", str(self.root), verb, *options, self.name),
+        ]
+        return subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=output if output is not None else subprocess.PIPE,  # type: ignore[call-overload]  # IO or int
-            stderr=output if output is not None else subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             timeout=60,
             check=False,
         )
-        stdout: bytes = done.stdout or b""
-        if done.returncode == 0:
-            return stdout
-        if check:
-            said = (done.stderr or b"").decode(errors="replace").strip()
-            raise MachineError(f"the runtime's `{verb} {self.name}` failed: {said or done.returncode}")
-        return b""

@@ -24,8 +24,8 @@ _PIECE: Final = 256 * 1024
 _MINIMUM: Final = (3, 11)
 # The program comes first on stdin, its data after it: no file is left on the host, and no quoting is needed.
 _LOADER: Final = (
-    "sudo -n python3 -c 'import sys; sys.argv.pop(0); "
-    'exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(0))), "install.py", "exec"))\' '
+    "sudo -n python3 -c 'import sys; "
+    'exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(1))), "install.py", "exec"))\' '
 )
 _FACTS: Final = (
     "python3 -c 'import json, os, platform, sys; "

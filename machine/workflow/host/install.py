@@ -79,6 +79,8 @@ def activate(version: str) -> str:
     if changed:
         systemctl("daemon-reload")
     systemctl("enable", "--quiet", *wanted)
+    # What an earlier version failed at, too often for systemd, must not stand in this one's way.
+    subprocess.run(["systemctl", "--quiet", "reset-failed", *wanted], stderr=subprocess.DEVNULL, check=False)
     systemctl("start", *(name for name in wanted if name.endswith(".socket")))
     systemctl("start", "pymachine-containers.service")
     restart = before != f"versions/{version}" or "pymachine.service" in changed
