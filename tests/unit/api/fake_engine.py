@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from hostagent import wire
@@ -36,6 +36,7 @@ class FakeContainer:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     stream: asyncio.Task[None] | None = None
     output: bytes = b""
+    on_exit: Callable[[str, int], None] = lambda container_id, code: None
 
 
 async def echo(hijacked: Hijacked, container: FakeContainer, tty: bool) -> None:
@@ -57,6 +58,7 @@ async def echo(hijacked: Hijacked, container: FakeContainer, tty: bool) -> None:
 def finish(container: FakeContainer, code: int) -> None:
     container.state, container.exit_code = "exited", code
     container.exited.set()
+    container.on_exit(container.id, code)
     host = container.config.host_config
     if host is not None and host.auto_remove:
         container.removed.set()
@@ -86,6 +88,13 @@ class FakeEngine:
                 return one
         raise NotFound(f"No such container: {ref}")
 
+    def tell(self, container_id: str, code: int) -> None:
+        """Clients before API 1.30 learn of an exit from the events."""
+        actor = wire.Actor(id=container_id, attributes={"exitCode": str(code)})
+        self.live_events.put_nowait(
+            wire.Event(type="container", action="die", status="die", id=container_id, actor=actor)
+        )
+
     def spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
@@ -99,7 +108,8 @@ class FakeEngine:
         if any(one.name == name for one in self.containers.values()):
             raise Conflict(f'Conflict. The container name "/{name}" is already in use')
         new = hashlib.sha256(f"{len(self.containers)}".encode()).hexdigest()
-        self.containers[new] = FakeContainer(new, name or f"name{len(self.containers)}", config)
+        container = FakeContainer(new, name or f"name{len(self.containers)}", config, on_exit=self.tell)
+        self.containers[new] = container
         return wire.ContainerCreated(id=new)
 
     def list(self, all: bool, limit: int, size: bool, filters: Filters, /) -> Sequence[wire.ContainerSummary]:
