@@ -214,18 +214,16 @@ class Engine:
         terminal = container.config.tty
         ended = self._lifecycle.exit_future(container) if container.state.running else _done()
         reader = logs.read(container.log_path, options, not terminal, lambda: container.state.running, ended)
-        return terminal, self._forget(container, ended, reader)
+        return terminal, self._forget(ended, reader)
 
     @staticmethod
-    async def _forget(
-        container: Container, ended: asyncio.Future[int], reader: AsyncIterator[bytes]
-    ) -> AsyncIterator[bytes]:
+    async def _forget(ended: asyncio.Future[int], reader: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The reader, and afterwards nobody waits for the container's end in vain."""
         try:
             async for block in reader:
                 yield block
         finally:
-            container.exits.discard(ended)
+            ended.cancel()
 
     async def attach(self, ref: str, options: AttachOptions, upgrade: Upgrade) -> None:
         container = self._containers.find(ref)
@@ -275,7 +273,7 @@ class Engine:
         """Conflict while a container uses it, unless it only loses a name."""
         return self._images.remove(name, force, prune, self._users)
 
-    def _users(self, image_id: str) -> list[tuple[str, bool]]:
+    def _users(self, image_id: str) -> Sequence[tuple[str, bool]]:
         return [(each.id, each.state.running) for each in self._containers.using_image(image_id)]
 
 

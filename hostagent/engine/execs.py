@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import asdict
+from typing import Any
 
 import msgspec
 
@@ -102,7 +103,8 @@ class Execs:
     async def _begun(self, execution: ExecState) -> None:
         assert execution.begun is not None and execution.container.link is not None
         closed = execution.container.link.closed
-        await first_of({execution.begun, closed}, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {execution.begun, closed}
+        await asyncio.wait(either, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED)
         if not execution.begun.done():
             raise EngineError("the container ended, or its shim did not answer, before the command could run")
         outcome = execution.begun.result()

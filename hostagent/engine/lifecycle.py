@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Coroutine
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -28,6 +29,7 @@ from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import Conflict, EngineError, Invalid, NotModified
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import exitrecord, protocol
+from hostagent.runtime.program import NOT_INVOCABLE
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Lifecycle:
     async def _start(self, container: Container) -> None:
         loop = asyncio.get_running_loop()
         exitrecord.remove(container.directory)
+        container.execs.clear()
         endpoint = self._endpoints.prepare(container)
         try:
             self._bundles.write(container, endpoint.interface)
@@ -138,9 +141,8 @@ class Lifecycle:
         """Started, StartFailed, or None when the shim was never born."""
         assert container.begun is not None and container.link is not None
         link = container.link
-        await first_of(
-            {container.begun, link.closed}, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED
-        )
+        either: set[asyncio.Future[Any]] = {container.begun, link.closed}
+        await asyncio.wait(either, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED)
         if container.begun.done():
             return container.begun.result()
         if link.closed.done() and not link.heard:
@@ -156,7 +158,7 @@ class Lifecycle:
         code, kind = START_ERROR, EngineError
         if failure.stage in ("exec", "user", "cwd"):
             kind = Invalid
-            if failure.errno in (errno.EACCES, errno.EISDIR, errno.ENOTDIR, errno.ENOEXEC):
+            if failure.errno in NOT_INVOCABLE:
                 code = CANNOT_INVOKE
             elif failure.errno in (errno.ENOENT, errno.ELOOP):
                 code = COMMAND_NOT_FOUND
@@ -164,10 +166,7 @@ class Lifecycle:
             container, replace(container.state, phase="created", exit_code=code, error=text)
         )
         self._events.publish("container", "die", container.id, container.event_attributes(exitCode=str(code)))
-        for future in (*container.exits,):
-            if not future.done():
-                future.set_result(code)
-        container.exits.clear()
+        _resolve(container.exits, code)
         if container.host.auto_remove:
             self.spawn(self.remove(container, force=True))
         return kind(text)
@@ -237,11 +236,7 @@ class Lifecycle:
             case protocol.ExecStarted():
                 execution.pid = message.pid
             case protocol.ExecFailed():
-                execution.exit_code = (
-                    CANNOT_INVOKE
-                    if message.errno in (errno.EACCES, errno.EISDIR, errno.ENOEXEC)
-                    else COMMAND_NOT_FOUND
-                )
+                execution.exit_code = CANNOT_INVOKE if message.errno in NOT_INVOCABLE else COMMAND_NOT_FOUND
             case protocol.ExecExit():
                 execution.exit_code = message.code
                 self._events.publish(
@@ -261,7 +256,9 @@ class Lifecycle:
         if state.phase not in ("running", "created", "restarting"):
             return
         self._endpoints.release(container)
-        container.execs.clear()
+        for execution in container.execs.values():
+            if execution.running:
+                execution.exit_code = record.code  # the kernel killed it with the container
         again = not container.removing and restarts.wanted(container.host.restart_policy, state, record.code)
         ended = replace(
             state,
@@ -288,10 +285,7 @@ class Lifecycle:
             container.id,
             container.event_attributes(exitCode=str(record.code), execDuration=str(seconds)),
         )
-        for future in container.exits:
-            if not future.done():
-                future.set_result(record.code)
-        container.exits.clear()
+        _resolve(container.exits, record.code)
         if again:
             container.restart = asyncio.create_task(self._restart_later(container, restarts.delay(ended)))
         elif container.host.auto_remove and not container.removing:
@@ -397,6 +391,7 @@ class Lifecycle:
         """Done with the exit code at the next end."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         container.exits.add(future)
+        future.add_done_callback(container.exits.discard)
         return future
 
     # -- remove
@@ -430,17 +425,14 @@ class Lifecycle:
             container.removing = False
             raise
         self._events.publish("container", "destroy", container.id, container.event_attributes())
-        for future in container.removals:
-            if not future.done():
-                future.set_result(container.state.exit_code)
-        for future in container.exits:
-            if not future.done():
-                future.set_result(container.state.exit_code)
+        _resolve(container.exits, container.state.exit_code)
+        _resolve(container.removals, container.state.exit_code)
 
     def removal_future(self, container: Container) -> asyncio.Future[int]:
         """Done with the last exit code when the container is gone."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         container.removals.add(future)
+        future.add_done_callback(container.removals.discard)
         return future
 
     # -- a shim that died, a daemon that comes and ends
@@ -494,6 +486,12 @@ class Lifecycle:
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def _resolve(waiting: set[asyncio.Future[int]], code: int) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_result(code)
 
 
 def remove_tree(directory: str) -> None:

@@ -17,6 +17,7 @@ import fcntl
 import json
 import logging
 import os
+from typing import Any
 
 from hostagent.engine import restarts
 from hostagent.engine.bundles import Bundles
@@ -134,7 +135,8 @@ class Reconciler:
             await self._until_unlocked(container)
             return False
         link.send(protocol.Hello())
-        await asyncio.wait({status, link.closed}, timeout=HELLO_LIMIT, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {status, link.closed}
+        await asyncio.wait(either, timeout=HELLO_LIMIT, return_when=asyncio.FIRST_COMPLETED)
         if not status.done() or status.result().phase != "running":
             # Ended, or never finished its start: it goes away by itself, and its record says how it was.
             await asyncio.wait({link.closed}, timeout=HELLO_LIMIT)

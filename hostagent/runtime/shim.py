@@ -20,9 +20,11 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from hostagent.kernel import fds, libc, pty
+from hostagent.errors import EngineError
+from hostagent.kernel import constants, fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.runtime import birth, exitrecord, protocol
+from hostagent.model.network import Interface
+from hostagent.runtime import birth, exitrecord, messages, protocol
 from hostagent.runtime import spec as specs
 from hostagent.runtime.logfile import JsonLog
 from hostagent.runtime.pipes import make_pipes
@@ -62,7 +64,7 @@ def _leave_the_launcher(launch: protocol.Launch, connection: int) -> None:
     os.dup2(null, 1)
     os.dup2(errors, 2)
     fds.close_all_except((0, 1, 2, connection))
-    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+    libc.prctl(constants.PR_SET_CHILD_SUBREAPER, 1)
     Cgroup(launch.shims_cgroup).add_self()
 
 
@@ -247,8 +249,8 @@ class Shim:
         inner, outer = (None, None) if terminal else make_pipes(message.open_stdin)
         try:
             self._child = birth.fork_init(self._spec, self._bundle, inner)
-        except OSError as error:
-            self._fail(protocol.StartFailed("create", error.errno or 0, str(error)))
+        except (OSError, EngineError) as error:
+            self._fail(protocol.StartFailed("create", getattr(error, "errno", 0) or 0, str(error)))
             return
         finally:
             for fd in inner or ():
@@ -276,24 +278,23 @@ class Shim:
             channel.close()
             self._running()
             return
-        message = json.loads(data)
-        match message["type"]:
-            case "namespaces":
+        match messages.decode(data):
+            case messages.Namespaces():
                 self._namespaces_made()
-            case "console":
+            case messages.Console():
                 (master,) = received
                 if self._start.height and self._start.width:
                     pty.set_size(master, self._start.height, self._start.width)
                 self._session.set_terminal(master)
-            case "failed":
+            case messages.Failed(stage, number, text):
                 self._loop.unwatch(channel.fileno())
                 channel.close()
                 os.waitpid(self._child.pid, 0)
-                self._fail(protocol.StartFailed(message["stage"], message["errno"], message["message"]))
+                self._fail(protocol.StartFailed(stage, number, text))
 
     def _namespaces_made(self) -> None:
         assert self._child is not None and self._start is not None and self._spec is not None
-        if not self._spec.new_network_namespace:
+        if not self._spec.makes("network"):
             return
         if not self._start.await_network:
             self._network(protocol.Network([]), [])
@@ -304,9 +305,9 @@ class Shim:
 
     def _network(self, message: protocol.Network, received: list[int]) -> None:
         assert self._child is not None
-        data = json.dumps({"type": "network", "interfaces": message.interfaces}).encode()
+        interfaces = tuple(Interface.from_json(entry) for entry in message.interfaces)
         try:
-            fds.send_message(self._child.channel, data, ())
+            fds.send_message(self._child.channel, messages.Network(interfaces).encode())
         except OSError:
             return  # init is gone; its end is reported by the channel's EOF and the pidfd
 

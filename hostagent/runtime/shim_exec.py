@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from typing import Any
 
+from hostagent.errors import EngineError
 from hostagent.kernel import fds, pty
-from hostagent.runtime import birth, protocol
+from hostagent.runtime import birth, messages, program, protocol
 from hostagent.runtime import spec as specs
 from hostagent.runtime.pipes import make_pipes, null_stdio
 from hostagent.runtime.processes import exit_code, signal_child
@@ -51,8 +51,7 @@ class Execution:
 
     def start(self, spec: specs.Spec, init_pid: int, client: int) -> None:
         """Fork it into the container; `client` is the attached connection, or -1."""
-        process = specs.parse_process(self._message.process)
-        terminal = process.terminal
+        terminal = bool(self._message.process.get("terminal"))
         attached = client >= 0
         if terminal:
             inner, outer = None, None
@@ -61,9 +60,13 @@ class Execution:
         else:
             inner, outer = null_stdio(), None
         try:
+            process = specs.parse_process(self._message.process)
             self._child = birth.fork_exec(process, spec, init_pid, inner)
-        except OSError as error:
-            self._fail(error.errno or 0, str(error), client)
+        except (OSError, EngineError) as error:
+            self._fail(getattr(error, "errno", 0) or 0, str(error), client)
+            for fd in outer or ():
+                if fd >= 0:
+                    os.close(fd)
             return
         finally:
             for fd in inner or ():
@@ -83,8 +86,8 @@ class Execution:
             data, received = fds.recv_message(channel)
         except ConnectionResetError:
             data, received = b"", []
-        message = json.loads(data) if data else {"type": "running"}
-        if message["type"] == "console":
+        message = messages.decode(data) if data else None
+        if isinstance(message, messages.Console):
             (master,) = received
             if self._message.height and self._message.width:
                 pty.set_size(master, self._message.height, self._message.width)
@@ -92,10 +95,10 @@ class Execution:
             return
         self._loop.unwatch(channel.fileno())
         channel.close()
-        if message["type"] == "failed":
+        if isinstance(message, messages.Failed):
             os.waitpid(self._child.pid, 0)
             os.close(self._child.pidfd)
-            self._fail(message["errno"], message["message"], client)
+            self._fail(message.errno, message.message, client)
             return
         # Known to the daemon before its client's stream can end.
         self._tell(protocol.ExecStarted(self._message.exec_id, self._child.pid))
@@ -113,7 +116,7 @@ class Execution:
         self._loop.watch(self._child.pidfd, READ, lambda _events: self._ended())
 
     def _fail(self, errno: int, text: str, client: int) -> None:
-        self.code = 126 if errno in birth.NOT_INVOCABLE else 127
+        self.code = 126 if errno in program.NOT_INVOCABLE else 127
         self.session.started()
         self._tell(protocol.ExecFailed(self._message.exec_id, errno, text))
         if client >= 0:

@@ -45,6 +45,9 @@ class Loop:
         if self._callbacks.pop(fd, None):
             self._epoll.unregister(fd)
 
+    def close(self) -> None:
+        self._epoll.close()
+
     def run(self) -> None:
         """Until `running` is false. A callback may unwatch any fd, also one that is ready in the same turn."""
         while self.running:
@@ -303,6 +306,15 @@ class Session:
     @property
     def clients(self) -> int:
         return len(self._clients)
+
+    @property
+    def stdin_open(self) -> bool:
+        return self._stdin >= 0
+
+    @property
+    def paused(self) -> bool:
+        """A client is so far behind that the process is not read."""
+        return self._paused
 
     # -- process -> log, clients
 
