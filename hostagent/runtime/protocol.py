@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, TypeVar
 
+from hostagent.model.network import InterfaceJson
+
 VERSION = 1
 
 M = TypeVar("M", bound="Message")
@@ -99,7 +101,7 @@ class Start(Message):
 class Network(Message):
     """Interfaces that the daemon has put into the netns, for init to configure (model.network.Interface as JSON)."""
 
-    interfaces: list[dict[str, Any]]
+    interfaces: list[InterfaceJson]
 
 
 @dataclass(frozen=True, slots=True)
