@@ -114,17 +114,27 @@ def exchange(client: Place, server: socket.socket, address: str, port: int) -> s
         return str(peer[0])
 
 
-def refused(client: Place, proto: str, address: str, port: int, seconds: float = 0.3) -> bool:
-    """True when nothing answers at address:port: an error, or silence for `seconds`."""
-    with client.socket(proto) as asking:
-        asking.settimeout(seconds)
+def arrives(client: Place, server: socket.socket, address: str, port: int, seconds: float = 0.3) -> bool:
+    """True when what `client` sends to address:port comes to `server` within `seconds`."""
+    with client.socket("tcp" if server.type == socket.SOCK_STREAM else "udp") as asking:
+        asking.setblocking(False)
         try:
             asking.connect((address, port))
+        except BlockingIOError:
+            pass
+        if server.type == socket.SOCK_DGRAM:
             asking.send(b"question")
-            asking.recv(100)
-        except OSError:
-            return True
-    return False
+        server.settimeout(seconds)
+        try:
+            if server.type == socket.SOCK_STREAM:
+                server.accept()[0].close()
+            else:
+                server.recvfrom(100)
+        except TimeoutError:
+            return False
+        finally:
+            server.settimeout(SECONDS)
+    return True
 
 
 class Container(Place):
