@@ -47,10 +47,11 @@ def stop_all(run_directory: str) -> None:
     directory = f"{run_directory}/shims"
     shims = [link for name in sorted(_names(directory)) if (link := _connect(f"{directory}/{name}"))]
     deadline = time.monotonic() + GRACE
-    for number, end in ((signal.SIGTERM, deadline), (signal.SIGKILL, deadline + GRACE)):
+    orders = ((protocol.Stop(), deadline), (protocol.Signal(signal.SIGKILL), deadline + GRACE))
+    for order, end in orders:
         for shim in shims:
             try:
-                fds.send_message(shim, protocol.Signal(number).encode())
+                fds.send_message(shim, order.encode())
             except OSError:
                 continue  # ended meanwhile
         shims = _wait(shims, end)

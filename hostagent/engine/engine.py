@@ -29,6 +29,7 @@ from hostagent.engine.execs import Execs
 from hostagent.engine.lifecycle import Lifecycle, remove_tree
 from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.image.service import ImageService
+from hostagent.model.image import Image
 from hostagent.model.stream import AttachOptions, LogOptions, Upgrade
 from hostagent.runtime import protocol
 
@@ -84,6 +85,7 @@ class Engine:
         capabilities.effective(host.cap_add, host.cap_drop)
         ports.parse_bindings(body, host)
         image = self._images.resolve(body.image)
+        _check_platform(body.image, image, platform)
         container_id = secrets.token_hex(32)
         config = merge.complete(body, image, container_id)
         container = Container(
@@ -275,6 +277,18 @@ class Engine:
 
     def _users(self, image_id: str) -> Sequence[tuple[str, bool]]:
         return [(each.id, each.state.running) for each in self._containers.using_image(image_id)]
+
+
+def _check_platform(name: str, image: Image, wanted: str | None) -> None:
+    """NotFound, so that clients pull, when the image is for another platform than `wanted` ("linux/arm64")."""
+    if wanted and wanted.lower() not in (
+        str(image.platform),
+        f"{image.platform.os}/{image.platform.architecture}",
+    ):
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({image.platform}) does not match the "
+            f"specified platform ({wanted})"
+        )
 
 
 def _done() -> asyncio.Future[int]:

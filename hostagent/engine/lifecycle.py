@@ -132,6 +132,7 @@ class Lifecycle:
                 stdin_once=container.config.stdin_once,
                 await_network=await_network,
                 durable=not container.host.auto_remove,
+                stop_signal=validate.signal_number(container.config.stop_signal or "SIGTERM"),
                 height=height,
                 width=width,
             )

@@ -93,6 +93,8 @@ class Start(Message):
     """The daemon will answer `NetnsReady` with `Network`; otherwise a new netns gets a loopback only."""
     durable: bool
     """fsync the exit record: false for containers that are removed at their exit anyway."""
+    stop_signal: int = 15
+    """What `Stop` sends."""
     height: int = 0
     width: int = 0
 
@@ -143,6 +145,11 @@ class Signal(Message):
 
     number: int
     exec_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Message):
+    """Send the container's own stop signal: for the host's shutdown, when no daemon is left that knows it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,10 @@ class Shim:
         elif self._child and self._phase == "running":
             signal_child(self._child.pidfd, message.number)
 
+    def _stop(self, message: protocol.Stop, received: list[int]) -> None:
+        if self._start:
+            self._signal(protocol.Signal(self._start.stop_signal), [])
+
     def _resize(self, message: protocol.Resize, received: list[int]) -> None:
         if message.exec_id:
             if execution := self._execs.get(message.exec_id):
@@ -374,5 +378,6 @@ HANDLERS: dict[type[protocol.Message], Callable[[Shim, protocol.Message, list[in
     protocol.Network: Shim._network,  # type: ignore[dict-item]
     protocol.Exec: Shim._exec,  # type: ignore[dict-item]
     protocol.Signal: Shim._signal,  # type: ignore[dict-item]
+    protocol.Stop: Shim._stop,  # type: ignore[dict-item]
     protocol.Resize: Shim._resize,  # type: ignore[dict-item]
 }
