@@ -122,15 +122,26 @@ def holder_of(proto: Protocol, port: int) -> str | None:
     if not inodes:
         return None
     for pid in filter(str.isdigit, os.listdir("/proc")):
+        if inodes.isdisjoint(_open_files(pid)):
+            continue
         try:
-            targets = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-            if inodes.isdisjoint(targets):
-                continue
             with open(f"/proc/{pid}/comm") as comm:
                 return f"{comm.read().strip()}, pid {pid}"
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended meanwhile, or is not ours to look into
+        except (FileNotFoundError, ProcessLookupError):
+            return f"pid {pid}"
     return None
+
+
+def _open_files(pid: str) -> Iterator[str]:
+    try:
+        fds = os.listdir(f"/proc/{pid}/fd")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return  # it ended meanwhile, or is not ours to look into
+    for fd in fds:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        except OSError:
+            continue  # closed meanwhile
 
 
 def _inodes(proto: Protocol, port: int) -> Iterator[str]:

@@ -75,7 +75,7 @@ class Place:
                 path.write_text(value)
             return path.read_text().strip()
 
-    def socket(self, proto: str) -> socket.socket:
+    def open_socket(self, proto: str) -> socket.socket:
         """A socket of the namespace, with a timeout."""
         kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
         with self.inside():
@@ -85,7 +85,7 @@ class Place:
 
     def server(self, proto: str, port: int, address: str = "") -> socket.socket:
         """A bound (tcp: listening) socket of the namespace."""
-        made = self.socket(proto)
+        made = self.open_socket(proto)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((address, port))
         if proto == "tcp":
@@ -96,7 +96,9 @@ class Place:
 def exchange(client: Place, server: socket.socket, address: str, port: int) -> str:
     """Send a question from `client` to address:port and the answer back; the source that `server` saw."""
     with ExitStack() as stack:
-        asking = stack.enter_context(client.socket("tcp" if server.type == socket.SOCK_STREAM else "udp"))
+        asking = stack.enter_context(
+            client.open_socket("tcp" if server.type == socket.SOCK_STREAM else "udp")
+        )
         asking.connect((address, port))
         asking.send(b"question")
         if server.type == socket.SOCK_STREAM:
@@ -116,7 +118,7 @@ def exchange(client: Place, server: socket.socket, address: str, port: int) -> s
 
 def arrives(client: Place, server: socket.socket, address: str, port: int, seconds: float = 0.3) -> bool:
     """True when what `client` sends to address:port comes to `server` within `seconds`."""
-    with client.socket("tcp" if server.type == socket.SOCK_STREAM else "udp") as asking:
+    with client.open_socket("tcp" if server.type == socket.SOCK_STREAM else "udp") as asking:
         asking.setblocking(False)
         try:
             asking.connect((address, port))

@@ -109,12 +109,12 @@ def test_the_metadata_address_is_refused_at_once(world: World) -> None:
     container = world.container("a")
     world.outside.run("ip address add 169.254.169.254/32 dev eth0")
     world.host.run(f"ip route add 169.254.169.254 via {OUTSIDE}")
-    with world.outside.server("tcp", 80), container.socket("tcp") as asking:
+    with world.outside.server("tcp", 80), container.open_socket("tcp") as asking:
         started = time.monotonic()
         with pytest.raises(OSError, match="No route to host"):
             asking.connect(("169.254.169.254", 80))
         assert time.monotonic() - started < 1
-        with world.host.socket("tcp") as allowed:
+        with world.host.open_socket("tcp") as allowed:
             allowed.connect(("169.254.169.254", 80))
 
 
