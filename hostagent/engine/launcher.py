@@ -35,7 +35,13 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hostagent.runtime.launcher", str(theirs.fileno())],
+                [
+                    sys.executable,
+                    "-m",
+                    "hostagent.runtime.launcher",
+                    str(theirs.fileno()),
+                    self._shims_cgroup,
+                ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
             )
@@ -63,7 +69,6 @@ class Launcher:
             id=container_id,
             bundle=bundle,
             socket_path=self.socket_path(container_id),
-            shims_cgroup=self._shims_cgroup,
         ).encode()
         with theirs:
             try:

@@ -1,7 +1,7 @@
 """The launcher: a warm, single-threaded process that forks one shim per container.
 
-Started by the daemon with one end of a SOCK_SEQPACKET pair (`python -m hostagent.runtime.launcher FD`); it ends at EOF
-on it and so is always of the daemon's version. Everything that a shim needs is imported here, once, and the heap is
+Started by the daemon with one end of a SOCK_SEQPACKET pair (`python -m hostagent.runtime.launcher FD CGROUP`); it ends
+at EOF on it and so is always of the daemon's version. Everything that a shim needs is imported here, once, and the heap is
 frozen, so that a shim shares nearly all of its memory with it and starts in a fork's time.
 """
 
@@ -14,6 +14,7 @@ import socket
 import sys
 
 from hostagent.kernel import fds
+from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import protocol, selfexe, shim
 
 
@@ -24,6 +25,8 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(sys.argv[1]))
+    # Shims are born where they belong: moving each would wait for an RCU grace period (15 ms) per container.
+    Cgroup(sys.argv[2]).add_self()
     gc.collect()
     gc.disable()
     gc.freeze()

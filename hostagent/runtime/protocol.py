@@ -62,8 +62,6 @@ class Launch(Message):
     bundle: str
     socket_path: str
     """Where the shim listens for later daemons."""
-    shims_cgroup: str
-    """Where the shim itself is counted, relative to the root of every hierarchy."""
 
 
 # -- daemon -> shim

@@ -65,7 +65,6 @@ def _leave_the_launcher(launch: protocol.Launch, connection: int) -> None:
     os.dup2(errors, 2)
     fds.close_all_except((0, 1, 2, connection))
     libc.prctl(constants.PR_SET_CHILD_SUBREAPER, 1)
-    Cgroup(launch.shims_cgroup).add_self()
 
 
 class Shim:
