@@ -18,7 +18,9 @@ from pathlib import Path
 from tests.tools import need, unavailable
 
 SUITE = "trixie"
-PACKAGES = "ca-certificates,docker.io,docker-cli,containerd,runc,iptables,nftables,iproute2,procps,mount"
+PACKAGES = (
+    "ca-certificates,docker.io,docker-cli,containerd,runc,iptables,nftables,iproute2,procps,mount,python3"
+)
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 BUILD_SECONDS = 900
 

@@ -142,7 +142,7 @@ def hostagent(cli: Path) -> Iterator[Daemon]:
         Namespace() as outside,
         Namespace(processes=True) as inside,
     ):
-        work, parent = Path(name), f"/{TAG}{ENGINE}-{work.name[-8:]}"
+        work, parent = Path(name), f"/{TAG}{ENGINE}-{name[-8:]}"
         engine = Engine("hostagent", work / "docker.sock", work / "share", inside, cli)
         engine.share.mkdir()
         give_uplink(inside, outside)
@@ -158,5 +158,5 @@ def hostagent(cli: Path) -> Iterator[Daemon]:
 
 def give_uplink(inside: Namespace, outside: Namespace) -> None:
     """A default route that leads to `outside`: an engine has a way out, but no internet."""
-    connect(inside, outside, "198.51.100.2/24", "198.51.100.1/24", name="eth0")
+    connect(outside, inside, "198.51.100.1/24", "198.51.100.2/24", name="eth0")
     inside.run(["ip", "route", "add", "default", "via", "198.51.100.1"])

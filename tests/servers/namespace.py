@@ -89,7 +89,10 @@ def _child_of(pid: int) -> int:
 def connect(
     left: Namespace, right: Namespace, left_address: str, right_address: str, name: str = "wire"
 ) -> None:
-    """A veth pair `name` between two namespaces; addresses in CIDR."""
+    """A veth pair `name` between two namespaces; addresses in CIDR.
+
+    `left` must not have a PID namespace of its own: it has to see the process of `right`.
+    """
     left.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name, "netns", str(right.pid)])
     for side, address in ((left, left_address), (right, right_address)):
         side.run(["ip", "addr", "add", address, "dev", name])
