@@ -109,7 +109,7 @@ def _code() -> Iterator[tuple[str, bytes]]:
 
 def _host_files() -> Iterator[tuple[str, bytes]]:
     for entry in sorted(files("machine.workflow").joinpath("host").iterdir(), key=lambda entry: entry.name):
-        if entry.is_file() and not entry.name.endswith(_NOT_CODE):
+        if entry.name == "docker" or entry.name.startswith("pymachine"):
             yield f"host/{entry.name}", entry.read_bytes()
 
 

@@ -61,10 +61,21 @@ def install(version: str, digest: str, size: int, stream: BinaryIO) -> None:
 
 
 def activate(version: str) -> str:
-    """Switch `current`, put units in place, (re)start what changed, wait until the engine answers."""
-    source = f"{VERSIONS}/{version}/host"
+    """Switch to the version and wait until its engine answers; a version that does not start is switched back."""
     ensure_group("pymachine")
-    before = os.readlink(CURRENT) if os.path.islink(CURRENT) else ""
+    before = os.path.basename(os.readlink(CURRENT)) if os.path.islink(CURRENT) else ""
+    try:
+        switch(version, restart=before != version)
+        return ping()
+    except SystemExit:
+        if before not in ("", version) and os.path.isdir(f"{VERSIONS}/{before}/host"):
+            switch(before, restart=True)
+        raise
+
+
+def switch(version: str, restart: bool) -> None:
+    """Point `current` there, put its units in place, (re)start what changed."""
+    source = f"{VERSIONS}/{version}/host"
     fresh = f"{CURRENT}.new"
     if os.path.lexists(fresh):
         os.unlink(fresh)
@@ -83,9 +94,8 @@ def activate(version: str) -> str:
     subprocess.run(["systemctl", "--quiet", "reset-failed", *wanted], stderr=subprocess.DEVNULL, check=False)
     systemctl("start", *(name for name in wanted if name.endswith(".socket")))
     systemctl("start", "pymachine-containers.service")
-    restart = before != f"versions/{version}" or "pymachine.service" in changed
+    restart = restart or "pymachine.service" in changed
     systemctl("restart" if restart else "start", "pymachine.service")
-    return ping()
 
 
 def ensure_group(name: str) -> None:

@@ -1,0 +1,28 @@
+"""Who may not use the local driver is told in one sentence what to do instead, and nothing is made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from machine.errors import Unsupported
+from machine.store.store import Store
+from machine.workflow.create import create
+
+
+@pytest.mark.parametrize(
+    ("platform", "user", "advice"),
+    [("darwin", 0, "needs Linux: .* Linux VM"), ("linux", 1000, "needs root, .* sudo -E pymachine")],
+)
+def test_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, user: int, advice: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(Unsupported, match=advice) as caught:
+        create(Store(tmp_path / "home"), "local", "dev1")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "home").exists()

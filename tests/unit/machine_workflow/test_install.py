@@ -1,0 +1,73 @@
+"""The part of host/install.py that needs no systemd: what arrives damaged is not installed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import subprocess
+import sys
+import tarfile
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> ModuleType:
+    path = str(files("machine.workflow").joinpath("host", "install.py"))
+    spec = importlib.util.spec_from_file_location("host_install", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.VERSIONS = str(tmp_path / "versions")  # type: ignore[attr-defined]  # a module's constant
+    return module
+
+
+def archive() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        info = tarfile.TarInfo("small/__init__.py")
+        info.size = 9
+        tar.addfile(info, io.BytesIO(b"value = 1"))
+    return out.getvalue()
+
+
+def test_a_whole_bundle_is_unpacked_and_compiled(install: ModuleType, tmp_path: Path) -> None:
+    data = archive()
+    (tmp_path / "versions/.new-left").mkdir(parents=True)
+    install.install("0.1.0-abc", hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data + b"more"))
+    assert [p.name for p in (tmp_path / "versions").iterdir()] == ["0.1.0-abc"]
+    assert (tmp_path / "versions/0.1.0-abc/small/__init__.py").read_text() == "value = 1"
+    assert list((tmp_path / "versions/0.1.0-abc/small/__pycache__").iterdir())
+    # Again, as a resumed create does.
+    install.install("0.1.0-abc", hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data))
+    assert [p.name for p in (tmp_path / "versions").iterdir()] == ["0.1.0-abc"]
+
+
+@pytest.mark.parametrize("damage", ["short", "changed"])
+def test_a_damaged_one_is_refused(install: ModuleType, tmp_path: Path, damage: str) -> None:
+    data = archive()
+    sent = data[:-1] if damage == "short" else data[:-1] + bytes([data[-1] ^ 1])
+    with pytest.raises(SystemExit, match="arrived damaged"):
+        install.install("0.1.0-abc", hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(sent))
+    assert list((tmp_path / "versions").iterdir()) == []
+
+
+def test_put_says_whether_it_changed(install: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one")
+    assert install.put(str(tmp_path / "a"), str(tmp_path / "b"), 0o755)
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o755
+    assert not install.put(str(tmp_path / "a"), str(tmp_path / "b"), 0o755)
+    (tmp_path / "a").write_text("two")
+    assert install.put(str(tmp_path / "a"), str(tmp_path / "b"), 0o755)
+
+
+def test_the_docker_shim_refuses_other_commands() -> None:
+    shim = str(files("machine.workflow").joinpath("host", "docker"))
+    done = subprocess.run(
+        [sys.executable, "-IS", shim, "ps"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1 and "docker system dial-stdio" in done.stderr
