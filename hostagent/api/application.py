@@ -8,7 +8,7 @@ import socket
 from urllib.parse import unquote
 
 from hostagent.api import containers, exec, images, system, unbuilt, version
-from hostagent.api.http import Action, Connection, Exchange
+from hostagent.api.http import BUFFER, Action, Connection, Exchange
 from hostagent.api.message import Answer, Reply, Request, error_reply
 from hostagent.api.ports import Engine, Images
 from hostagent.api.query import Query
@@ -43,13 +43,14 @@ class Application:
         )
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
+        self._buffer = memoryview(bytearray(BUFFER))
 
     async def listen(self, sock: socket.socket) -> None:
         """Serves a bound stream socket (unix or TCP), which is ours to close from here on."""
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: Connection(self.dispatch, self._common, self._connections), sock=sock
+            lambda: Connection(self.dispatch, self._common, self._connections, self._buffer), sock=sock
         )
         self._servers.append(server)
 
@@ -107,11 +108,11 @@ def _request(
 
 
 def _calling(route: Route, request: Request) -> Action:
-    return Action(lambda: route.handler(request), route.abandoned_with_client)
+    return Action(lambda: route.handler(request), route.abandoned_with_client, route.takes_connection)
 
 
 def _answering(reply: Reply) -> Action:
     async def run() -> Answer:
         return reply
 
-    return Action(run, False)
+    return Action(run)

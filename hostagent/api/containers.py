@@ -30,7 +30,7 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
     yield "POST", "/containers/{id}/kill", Route(handlers.kill)
     yield "POST", "/containers/{id}/rename", Route(handlers.rename)
     yield "POST", "/containers/{id}/resize", Route(handlers.resize)
-    yield "POST", "/containers/{id}/attach", Route(handlers.attach)
+    yield "POST", "/containers/{id}/attach", Route(handlers.attach, takes_connection=True)
     yield "POST", "/containers/{id}/wait", Route(handlers.wait, abandoned_with_client=True)
     yield "GET", "/containers/{id}/logs", Route(handlers.logs, abandoned_with_client=True)
     yield "DELETE", "/containers/{id}", Route(handlers.remove)

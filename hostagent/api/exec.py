@@ -17,7 +17,7 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
     handlers = _Exec(engine)
     yield "POST", "/containers/{id}/exec", Route(handlers.create)
-    yield "POST", "/exec/{id}/start", Route(handlers.start)
+    yield "POST", "/exec/{id}/start", Route(handlers.start, takes_connection=True)
     yield "POST", "/exec/{id}/resize", Route(handlers.resize)
     yield "GET", "/exec/{id}/json", Route(handlers.inspect)
 

@@ -23,7 +23,11 @@ from hostagent.model.stream import Hijacked
 log = logging.getLogger(__name__)
 
 HEAD_LIMIT = 1 << 18  # bytes of request line and headers; registry tokens and filters make some of them long
-AHEAD_LIMIT = 1 << 16  # bytes read behind a request while it is being answered
+AHEAD_LIMIT = 1 << 14  # bytes read behind a request while it is being answered
+# Bytes per read, of heads and of bodies. What is read behind the head of a request that takes the connection goes
+# to a shim within one message on a SOCK_SEQPACKET socket (200 kB, JSON may make six characters of a byte).
+HEAD_READ = 1 << 14
+BUFFER = 1 << 18
 HEAD_SECONDS = 30.0  # for a head to be complete once it has begun
 IDLE_SECONDS = 300.0  # between requests
 LINGER_SECONDS = 2.0  # for a client to read an error that came before the end of its body
@@ -43,27 +47,34 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Action:
-    """What to do for a request; cancelled with the client if so marked (see router.Route)."""
+    """What to do for a request; see router.Route for the flags."""
 
     run: Callable[[], Awaitable[Answer]]
-    abandoned_with_client: bool
+    abandoned_with_client: bool = False
+    takes_connection: bool = False
 
 
 Dispatch = Callable[[Exchange], Action]
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client's connection: requests one after another, each answered by a task of its own.
 
-    `members` is the application's set of open connections, which this one enters and leaves.
+    `members` is the application's set of open connections, which this one enters and leaves. `buffer` is what all of
+    them read into: the event loop fills it and hands it over in one go.
     """
 
     def __init__(
-        self, dispatch: Dispatch, common: Sequence[tuple[str, str]], members: set[Connection]
+        self,
+        dispatch: Dispatch,
+        common: Sequence[tuple[str, str]],
+        members: set[Connection],
+        buffer: memoryview,
     ) -> None:
         self._dispatch = dispatch
         self._common = list(common)
         self._members = members
+        self._buffer = buffer
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -88,7 +99,15 @@ class Connection(asyncio.Protocol):
         self._members.add(self)
         self._limit(IDLE_SECONDS)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        takes = self._action is not None and self._action.takes_connection
+        in_body = self._body is not None and not self._body.complete
+        return self._buffer if in_body and not takes else self._buffer[:HEAD_READ]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._received(bytes(self._buffer[:nbytes]))
+
+    def _received(self, data: bytes) -> None:
         if self._lingering:
             return
         if self._body is not None and self._body.complete:
@@ -153,8 +172,16 @@ class Connection(asyncio.Protocol):
                     break
         except h11.RemoteProtocolError as error:
             self._refuse(error)
-        if self._body is not None and self._body.full:
+        if self._body is None:
+            return
+        if self._body.full or self._to_be_taken:
             self._transport.pause_reading()
+
+    @property
+    def _to_be_taken(self) -> bool:
+        """The request is complete and the rest of the stream may belong to somebody else."""
+        takes = self._action is not None and self._action.takes_connection
+        return takes and self._body is not None and self._body.complete
 
     def _begin(self, head: h11.Request) -> None:
         self._limit(None)
@@ -177,7 +204,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(
                 self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
             )
-        self._resume()
+        if not self._to_be_taken:
+            self._resume()
 
     def _resume(self) -> None:
         # After EOF asyncio has dropped its reader; resuming would bring it back to report EOF again.
@@ -290,7 +318,7 @@ class Connection(asyncio.Protocol):
             ahead, self._ahead = bytes(self._ahead), bytearray()
             self._resume()
             if ahead:
-                self.data_received(ahead)
+                self._received(ahead)
             else:
                 self._advance()
         else:

@@ -10,13 +10,15 @@ from hostagent.api.message import Handler
 
 @dataclass(frozen=True)
 class Route:
-    """A handler; `abandoned_with_client` tells if it is cancelled when the client goes away.
+    """A handler and how it deals with its connection.
 
-    A change of state, once begun, is finished whoever listens.
+    `abandoned_with_client`: cancelled when the client goes away; a change of state, once begun, is finished whoever
+    listens. `takes_connection`: it may call Request.upgrade, so nothing behind the request is read before.
     """
 
     handler: Handler
     abandoned_with_client: bool = False
+    takes_connection: bool = False
 
 
 @dataclass

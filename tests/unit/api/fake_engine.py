@@ -76,7 +76,7 @@ class FakeEngine:
         self.log_chunks: list[bytes] = [frame(1, b"one\n"), frame(2, b"two\n")]
         self.log_closed = asyncio.Event()
         self.live_events: asyncio.Queue[wire.Event] = asyncio.Queue()
-        self.exec_done: list[bytes] = []
+        self.early: list[bytes] = []
         self.tasks: set[asyncio.Task[None]] = set()
 
     def last(self) -> tuple[object, ...]:
@@ -197,6 +197,7 @@ class FakeEngine:
         await self.upgrade_gate.wait()
         tty = one.config.tty
         hijacked = await upgrade(not tty)
+        self.early.append(hijacked.early)
         if options.stdin:
             one.stream = asyncio.ensure_future(echo(hijacked, one, tty))
             self.spawn(one.stream)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from hostagent.api.http import HEAD_READ
 from hostagent.model.stream import AttachOptions
 from tests.unit.api.conftest import Client, Server
 from tests.unit.api.fake_engine import frame
@@ -91,15 +92,17 @@ async def test_fin_before_our_101(attachable: Client, server: Server) -> None:
 async def test_stdin_while_the_engine_is_getting_ready(attachable: Client, server: Server) -> None:
     """More than the connection holds for a waiting engine: nothing is lost, nothing is out of order."""
     server.engine.upgrade_gate.clear()
-    attachable.writer.write(attach())
     data = bytes(range(256)) * 8000
-    attachable.writer.write(data)
+    attachable.writer.write(attach() + data[:100_000])
+    await asyncio.sleep(0.01)
+    attachable.writer.write(data[100_000:])
     attachable.writer.write_eof()
     await asyncio.sleep(0.05)
     server.engine.upgrade_gate.set()
     await attachable.head()
     await attachable.reader.read()
     assert server.engine.find("c").output == data
+    assert len(server.engine.early[0]) <= HEAD_READ, "it has to fit one message to a shim"
 
 
 async def test_errors_before_the_upgrade_are_http(attachable: Client) -> None:
