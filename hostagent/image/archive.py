@@ -18,7 +18,6 @@ from hostagent.image.jobs import Member, Part
 from hostagent.model.image import Image, Platform
 from hostagent.model.reference import Reference
 from hostagent.registry import manifest as manifests
-from hostagent.registry import media
 
 MEMBERS_LIMIT = 100_000  # an archive of images has a few per layer
 LINK_DEPTH = 8
@@ -96,11 +95,33 @@ class Archive:
         except msgspec.DecodeError as error:
             raise Invalid(f"the archive's manifest.json is malformed: {error}") from error
         loaded: list[Packed] = []
+        exacts = self._exact()
         for entry in entries:
             config = self.read(entry.config)
             names = tuple(Reference.parse(name) for name in entry.repo_tags or ())
-            loaded.append(_packed(config, tuple(self.part(name) for name in entry.layers or ()), names))
+            layers = entry.layers or []
+            exact = exacts.get((entry.config, *layers))
+            loaded.append(_packed(config, tuple(self.part(name) for name in layers), names, exact))
         return loaded
+
+    def _exact(self) -> dict[tuple[str, ...], bytes]:
+        """Manifests of the OCI layout in the same archive, by the members of configuration and layers.
+
+        One whose layers are not compressed is no use: the registry's own would never be so.
+        """
+        if "index.json" not in self._members:
+            return {}
+        top = manifests.parse(self.read("index.json"))
+        found: dict[tuple[str, ...], bytes] = {}
+        for entry in top.manifests if isinstance(top, manifests.Index) else ():
+            raw = self._blob(entry)
+            manifest = manifests.parse(raw)
+            if isinstance(manifest, manifests.Manifest) and all(
+                layer.media_type.endswith(("gzip", "zstd")) for layer in manifest.layers
+            ):
+                names = [_blob_name(part.digest) for part in (manifest.config, *manifest.layers)]
+                found[tuple(names)] = raw
+        return found
 
     def _layout(self, platform: Platform) -> list[Packed]:
         top = manifests.parse(self.read("index.json"))
@@ -116,7 +137,9 @@ class Archive:
             if not isinstance(found, manifests.Manifest):
                 raise Invalid("the archive has an index inside an index's platform")
             layers = tuple(self.part(_blob_name(layer.digest)) for layer in found.layers)
-            exact = raw if all(layer.media_type != media.OCI_LAYER for layer in found.layers) else None
+            exact = (
+                raw if all(layer.media_type.endswith(("gzip", "zstd")) for layer in found.layers) else None
+            )
             loaded.append(_packed(self._blob(found.config), layers, _annotated(entry), exact))
         return loaded
 

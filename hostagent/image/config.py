@@ -28,7 +28,7 @@ _MACHINES = {
 }
 
 
-class _Healthcheck(msgspec.Struct, rename="pascal"):
+class _Healthcheck(msgspec.Struct, rename="pascal", omit_defaults=True):
     test: list[str] | None = None
     interval: int = 0
     timeout: int = 0
@@ -55,8 +55,8 @@ class RunConfig(msgspec.Struct, rename="pascal", omit_defaults=True):
 
 
 class _RootFS(msgspec.Struct):
-    type: str = "layers"
     diff_ids: list[str] | None = None
+    type: str = "layers"
 
 
 class History(msgspec.Struct, omit_defaults=True):
@@ -69,7 +69,7 @@ class History(msgspec.Struct, omit_defaults=True):
     empty_layer: bool = False
 
 
-class _File(msgspec.Struct):
+class _File(msgspec.Struct, omit_defaults=True):
     architecture: str = ""
     os: str = ""
     variant: str = ""
@@ -140,6 +140,47 @@ def _run_config(c: RunConfig) -> ImageConfig:
             health.retries,
         ),
     )
+
+
+def render_config(image: Image) -> bytes:
+    """The configuration file of an image made here; `image.id` is not looked at, being the hash of the result."""
+    c = image.config
+    health = c.healthcheck
+    empty = msgspec.Raw(b"{}")
+    file = _File(
+        architecture=image.platform.architecture,
+        os=image.platform.os,
+        variant=image.platform.variant,
+        created=image.created or None,
+        author=image.author,
+        comment=image.comment,
+        config=RunConfig(
+            user=c.user,
+            env=list(c.env) or None,
+            entrypoint=None if c.entrypoint is None else list(c.entrypoint),
+            cmd=None if c.cmd is None else list(c.cmd),
+            working_dir=c.working_dir,
+            labels=dict(c.labels) or None,
+            exposed_ports=dict.fromkeys(c.exposed_ports, empty) or None,
+            volumes=dict.fromkeys(c.volumes, empty) or None,
+            stop_signal=c.stop_signal,
+            shell=None if c.shell is None else list(c.shell),
+            on_build=list(c.on_build) or None,
+            healthcheck=None
+            if health is None
+            else _Healthcheck(
+                list(health.test),
+                health.interval,
+                health.timeout,
+                health.start_period,
+                health.start_interval,
+                health.retries,
+            ),
+        ),
+        rootfs=_RootFS(diff_ids=list(image.diff_ids)),
+        history=[History(h.created, h.created_by, h.author, h.comment, h.empty_layer) for h in image.history],
+    )
+    return msgspec.json.encode(file)
 
 
 def host_platform() -> Platform:

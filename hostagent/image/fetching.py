@@ -42,7 +42,7 @@ class LayerMaker:
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store
-        self._locks = Locks()
+        self.locks = Locks()
         self._made: dict[str, NewLayer] = {}
 
     async def ensure(
@@ -63,13 +63,15 @@ class LayerMaker:
         """
         store = self._store
         lease.take(layer_key(chain_id))
-        async with self._locks.hold(chain_id):
+        async with self.locks.hold(chain_id):
             if store.has_layer(chain_id):
                 size = store.layer_size(chain_id)
                 if size is not None:
                     self._made.pop(chain_id, None)
                     blobs = store.layer_blobs(diff_id)
-                    return NewLayer(diff_id, size, blob or (blobs[0] if blobs else None)), True
+                    # The asked blob may never have been fetched: another one unpacked to this layer.
+                    stored = blob is not None and store.has_blob(blob.digest)
+                    return NewLayer(diff_id, size, blob if stored else next(iter(blobs), None)), True
                 if chain_id in self._made:
                     return self._made[chain_id], True
             part = await source()

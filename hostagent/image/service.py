@@ -9,14 +9,18 @@ from pathlib import Path
 
 from hostagent import wire
 from hostagent.errors import Conflict, NotFound
-from hostagent.image import loading, removing, views
+from hostagent.image import loading, removing, saving, views
 from hostagent.image.fetching import LayerMaker
 from hostagent.image.filters import Candidate, Filters, matcher
+from hostagent.image.importing import import_archive
 from hostagent.image.progress import Tell
+from hostagent.image.pulling import Pull
+from hostagent.image.pushing import Push
 from hostagent.image.removing import Users
 from hostagent.image.store import ImageStore
 from hostagent.model.image import Image
 from hostagent.model.reference import Reference
+from hostagent.registry.auth import Credentials
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
 
@@ -139,3 +143,39 @@ class ImageService:
     async def load(self, stream: AsyncIterator[bytes], progress: Tell) -> Sequence[Image]:
         """docker load: all images of the archive, or none."""
         return await loading.load(self.store, self._maker, stream, progress)
+
+    async def pull(
+        self, reference: Reference, platform: str | None, auth: wire.AuthConfig | None, progress: Tell
+    ) -> Image:
+        """docker pull of one tag or digest; `platform` as `linux/arm64`, None = this host's."""
+        pull = Pull(self.store, self._maker, self._registries, progress)
+        return await pull.run(reference, platform, _credentials(auth))
+
+    async def push(self, reference: Reference, auth: wire.AuthConfig | None, progress: Tell) -> None:
+        """docker push of one tag, or of all tags of the repository when `reference` has none."""
+        await Push(self.store, self._registries, progress).run(reference, _credentials(auth))
+
+    def save(self, names: Sequence[str]) -> AsyncIterator[bytes]:
+        """docker save. Raises NotFound at once, not with the first byte."""
+        wanted: dict[str, tuple[Image, list[Reference]]] = {}
+        for name in names:
+            image = self.resolve(name)
+            _, tags = wanted.setdefault(image.id, (image, []))
+            asked = self._asked(name, image)
+            if asked is not None and asked.tag is not None and asked not in tags:
+                tags.append(asked)
+        return saving.save(self.store, list(wanted.values()))
+
+    async def import_(
+        self, stream: AsyncIterator[bytes], reference: Reference | None, message: str, changes: Sequence[str]
+    ) -> str:
+        """docker import; the new image's ID."""
+        image = await import_archive(self.store, stream, reference, message, changes)
+        return image.id
+
+
+def _credentials(auth: wire.AuthConfig | None) -> Credentials | None:
+    if auth is None:
+        return None
+    known = Credentials(auth.username, auth.password, auth.identitytoken, auth.registrytoken)
+    return None if known == Credentials() else known

@@ -309,6 +309,27 @@ class ImageStore:
         rows = self.db.query("SELECT digest, media_type, size FROM layer_blob WHERE diff_id = ?", (diff_id,))
         return [Blob(diff_id, row["digest"], row["media_type"], row["size"]) for row in rows]
 
+    def remember_source(self, digests: Iterable[str], repository: str) -> None:
+        """The repository has these blobs; a later push to its registry can mount them."""
+        with self.db.transaction() as tx:
+            tx.executemany(
+                "INSERT OR IGNORE INTO blob_source (digest, repository) VALUES (?, ?)",
+                [(digest, repository) for digest in digests],
+            )
+
+    def sources(self, digest: str) -> list[str]:
+        """Repositories (with domain) known to have the blob."""
+        rows = self.db.query("SELECT repository FROM blob_source WHERE digest = ?", (digest,))
+        return [row["repository"] for row in rows]
+
+    def tags_of(self, repository: str) -> list[Reference]:
+        """The tagged names in a repository."""
+        rows = self.db.query(
+            "SELECT name FROM image_name WHERE name >= ?1 || ':' AND name < ?1 || ';' ORDER BY name",
+            (repository,),
+        )
+        return [Reference.parse(row["name"]) for row in rows]
+
 
 def layer_key(chain_id: str) -> str:
     return f"layer:{chain_id}"

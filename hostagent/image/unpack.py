@@ -105,7 +105,7 @@ class Unpacker:
                 if parent not in self._directories:
                     self._make_directories(parent)
                 if base.startswith(_WHITEOUT):
-                    self._mark(parent, base)
+                    self._mark(parent, base, entry.mtime)
                 else:
                     self._apply(reader, entry, parent + b"/" + base if base else self._root)
             except OSError as error:
@@ -138,7 +138,7 @@ class Unpacker:
                     raise
             self._directories.add(below)
 
-    def _mark(self, parent: bytes, base: bytes) -> None:
+    def _mark(self, parent: bytes, base: bytes, mtime: int) -> None:
         mark = mark_of(base)
         if mark is Mark.OPAQUE:
             os.setxattr(parent or b"/", OPAQUE, b"y", follow_symlinks=False)
@@ -151,6 +151,7 @@ class Unpacker:
         path = parent + b"/" + hidden
         try:
             os.mknod(path, stat.S_IFCHR, 0)
+            os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
             self._hidden.add(path)
         except FileExistsError:
             # A whiteout is about lower layers only: what this layer itself has there stays, and hides them.

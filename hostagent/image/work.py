@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import msgspec
 from hostagent.errors import Invalid
 from hostagent.image import jail
 from hostagent.image.compression import CHUNK, GzipSink, Region, compression_of, hashed, open_stream
-from hostagent.image.jobs import Applied, Apply, Member, Pack, Packed, Scan, Scanned, Step
+from hostagent.image.jobs import Answer, Applied, Apply, LocalJob, Member, Pack, Packed, Scan, Scanned, Step
 from hostagent.image.pack import Packer
 from hostagent.image.tar_reader import HARDLINK, REGULAR, SYMLINK, Chunks, TarReader
 from hostagent.image.unpack import Unpacker
@@ -41,21 +42,28 @@ class Pace:
             self._tell(Step(self._phase, current, self._total))
 
 
-def _open_new(path: str) -> int:
+def perform(job: LocalJob, tell: Tell) -> Answer:
+    """Run a job that needs no network."""
+    if isinstance(job, Apply):
+        return apply(job, tell)
+    if isinstance(job, Scan):
+        return scan(job)
+    return pack(job)
+
+
+def open_new(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def apply(job: Apply, tell: Tell) -> Applied:
     """Unpack one layer, jailed in its directory; check its diff ID."""
-    import io
-
     fd = os.open(job.source.path, os.O_RDONLY | os.O_CLOEXEC)
     size = job.source.size if job.source.size >= 0 else os.fstat(fd).st_size - job.source.offset
     head = os.pread(fd, min(8, size), job.source.offset)
     kind = compression_of(head)
     raw = Region(fd, job.source.offset, size)
     stream = cast("IO[bytes]", io.BufferedReader(raw, READ_BUFFER))
-    sink_fd = _open_new(job.keep) if job.keep is not None else None
+    sink_fd = open_new(job.keep) if job.keep is not None else None
     jail.enter(job.into)
     os.umask(0)
 
@@ -106,9 +114,8 @@ def _copy(source: int, offset: int, size: int, target: int) -> str:
     return "sha256:" + digest.hexdigest()
 
 
-def scan(job: Scan, tell: Tell) -> Scanned:
+def scan(job: Scan) -> Scanned:
     """List an outer archive's members."""
-    del tell
     path = job.path
     with open(path, "rb") as file:
         head = file.peek(8)[:8]
@@ -128,7 +135,7 @@ def scan(job: Scan, tell: Tell) -> Scanned:
 
 
 def _inflate(chunks: Chunks, path: str) -> None:
-    fd = _open_new(path)
+    fd = open_new(path)
     try:
         while piece := chunks():
             view = memoryview(piece)
@@ -138,12 +145,11 @@ def _inflate(chunks: Chunks, path: str) -> None:
         os.close(fd)
 
 
-def pack(job: Pack, tell: Tell) -> Packed:
+def pack(job: Pack) -> Packed:
     """Canonical tar of a layer's directory, hashed, and gzipped into `keep` when that is given."""
-    del tell
     sink = None
     if job.keep is not None:
-        sink = GzipSink(_open_new(job.keep))
+        sink = GzipSink(open_new(job.keep))
     jail.enter(job.directory)
     digest = hashlib.sha256()
 

@@ -20,7 +20,7 @@ import msgspec
 
 from hostagent import errors
 from hostagent.image import work
-from hostagent.image.jobs import Answer, Apply, Failed, Job, Message, Report, Request, Scan, Step
+from hostagent.image.jobs import Answer, Failed, Job, LocalJob, Message, Report, Request, Step
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 
@@ -40,11 +40,11 @@ def _perform(number: int, job: Job) -> Answer:
     def tell(step: Step) -> None:
         _send(number, step)
 
-    if isinstance(job, Apply):
-        return work.apply(job, tell)
-    if isinstance(job, Scan):
-        return work.scan(job, tell)
-    return work.pack(job, tell)
+    if isinstance(job, LocalJob):
+        return work.perform(job, tell)
+    from hostagent.image import remote
+
+    return remote.perform(job, tell)
 
 
 def describe(error: BaseException) -> Failed:
@@ -103,6 +103,8 @@ def main() -> None:
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
                 request = decoder.decode(line)
+                if not isinstance(request.job, LocalJob):
+                    pass  # once, before the fork, and only for who needs it
                 pid = os.fork()
                 if pid == 0:
                     _child(request.number, request.job, me)

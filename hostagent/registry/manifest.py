@@ -58,8 +58,8 @@ class _Probe(msgspec.Struct, rename="camel"):
 
     media_type: str = ""
     schema_version: int = 0
-    manifests: msgspec.Raw | None = None
-    layers: msgspec.Raw | None = None
+    manifests: msgspec.Raw = msgspec.Raw()
+    layers: msgspec.Raw = msgspec.Raw()
 
 
 def digest_of(data: bytes) -> str:
@@ -74,7 +74,7 @@ def parse(raw: bytes) -> Manifest | Index:
             raise Unsupported(
                 "the image has a manifest of schema 1, given up in 2017: push it again with a current tool"
             )
-        if probe.media_type in media.INDEXES or (probe.manifests is not None and probe.layers is None):
+        if probe.media_type in media.INDEXES or (bytes(probe.manifests) and not bytes(probe.layers)):
             return msgspec.json.decode(raw, type=Index)
         return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

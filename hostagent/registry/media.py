@@ -29,3 +29,7 @@ def layer_type(compression: str | None) -> str:
     if compression == "gzip":
         return LAYER_GZIP
     return OCI_LAYER_ZSTD if compression == "zstd" else OCI_LAYER
+
+
+def is_gzip(media_type: str) -> bool:
+    return media_type in (LAYER_GZIP, OCI_LAYER_GZIP)

@@ -1,0 +1,147 @@
+"""`docker pull`: resolve in a worker, fetch and unpack the layers side by side, sync once, commit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from hostagent.errors import Invalid
+from hostagent.image.config import host_platform, parse_config, parse_platform
+from hostagent.image.crew import Crew
+from hostagent.image.fetching import LayerMaker, side_by_side
+from hostagent.image.jobs import Access, Done, Fetch, Part, Resolve, Resolved
+from hostagent.image.progress import Tell, layer_status, layer_step, status
+from hostagent.image.store import Blob, ImageStore, Lease, NewLayer, blob_key
+from hostagent.model.image import Image
+from hostagent.model.reference import Reference
+from hostagent.registry.auth import Credentials
+from hostagent.registry.config import Endpoint, RegistryConfig
+from hostagent.registry.manifest import Descriptor, Manifest, digest_of, parse
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the registry has for the reference."""
+
+    image: Image
+    config: bytes
+    raw: bytes
+    manifest: Manifest
+    digest: str  # what the reference means, an index's or a manifest's
+    access: Access
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One pull; the collaborators are the service's."""
+
+    store: ImageStore
+    maker: LayerMaker
+    registries: RegistryConfig
+    tell: Tell
+
+    async def run(self, reference: Reference, platform: str | None, credentials: Credentials | None) -> Image:
+        """The pulled image. Nothing is told before the reference is known to exist, so that errors can still be a
+        status. Raises NotFound, Unavailable, Invalid, EngineError.
+        """
+        store, tell = self.store, self.tell
+        async with store.lease() as lease, Crew() as crew:
+            found = await self._resolve(crew, lease, reference, platform, credentials)
+            image = found.image
+            tell(status(f"Pulling from {reference.path}", reference.tag or reference.digest or ""))
+            before = store.named(reference.at(reference.digest) if reference.digest else reference)
+            manifest_digest = digest_of(found.raw)
+            lease.take(blob_key(image.id), blob_key(manifest_digest))
+            layers = await self._layers(crew, lease, found)
+            store.put_blob(found.config, image.id)
+            store.put_blob(found.raw, manifest_digest)
+            await store.sync()
+            names = [reference.at(found.digest)]
+            if reference.digest is None:
+                names.append(reference)
+            store.add(image, layers, manifest_digest, names)
+            store.remember_source([layer.digest for layer in found.manifest.layers], reference.repository)
+            tell(status(f"Digest: {found.digest}"))
+            fresh = before is None or before.id != image.id
+            tell(
+                status(
+                    f"Status: {'Downloaded newer image' if fresh else 'Image is up to date'} for {reference.familiar}"
+                )
+            )
+            return image
+
+    async def _resolve(
+        self,
+        crew: Crew,
+        lease: Lease,
+        reference: Reference,
+        platform: str | None,
+        credentials: Credentials | None,
+    ) -> _Found:
+        manifest_file, config_file = lease.scratch("manifest"), lease.scratch("config")
+        wanted = parse_platform(platform) if platform else host_platform()
+        job = Resolve(
+            str(reference),
+            listed(self.registries.endpoints(reference.domain)),
+            str(wanted),
+            str(manifest_file),
+            str(config_file),
+            credentials,
+        )
+        resolved = await crew.run(job, Resolved)
+        raw, config = manifest_file.read_bytes(), config_file.read_bytes()
+        manifest = parse(raw)
+        assert isinstance(manifest, Manifest)
+        image = parse_config(config)
+        if len(manifest.layers) != len(image.diff_ids):
+            raise Invalid(
+                f"the manifest of {reference.familiar} has {len(manifest.layers)} layers, its configuration "
+                f"{len(image.diff_ids)}: the image is damaged"
+            )
+        return _Found(image, config, raw, manifest, resolved.digest, resolved.access)
+
+    async def _layers(self, crew: Crew, lease: Lease, found: _Found) -> list[NewLayer]:
+        parts = list(zip(found.image.chain_ids, found.image.diff_ids, found.manifest.layers, strict=True))
+        for _, _, descriptor in parts:
+            self.tell(layer_status("Pulling fs layer", descriptor.digest))
+        tasks: list[Callable[[], Awaitable[NewLayer]]] = [
+            partial(self._layer, crew, lease, found.access, *part) for part in parts
+        ]
+        return await side_by_side(tasks)
+
+    async def _layer(
+        self, crew: Crew, lease: Lease, access: Access, chain_id: str, diff_id: str, descriptor: Descriptor
+    ) -> NewLayer:
+        digest = descriptor.digest
+        lease.take(blob_key(digest))
+
+        async def source() -> Part:
+            async with self.maker.locks.hold(digest):
+                if not self.store.has_blob(digest):
+                    into = lease.scratch("blob")
+                    fetch = Fetch(access, digest, descriptor.size, str(into))
+                    await crew.run(fetch, Done, lambda step: self.tell(layer_step(step, digest)))
+                    self.store.adopt_blob(into, digest)
+                    self.tell(layer_status("Verifying Checksum", digest))
+                self.tell(layer_status("Download complete", digest))
+            return Part(str(self.store.blob(digest)))
+
+        blob = Blob(diff_id, digest, descriptor.media_type, descriptor.size)
+        layer, existed = await self.maker.ensure(
+            crew,
+            lease,
+            chain_id,
+            diff_id,
+            source,
+            keep=False,
+            blob=blob,
+            heard=lambda step: self.tell(layer_step(step, digest)),
+        )
+        self.tell(layer_status("Already exists" if existed else "Pull complete", digest))
+        return layer
+
+
+def listed(endpoints: tuple[Endpoint, ...]) -> list[tuple[str, bool, bool]]:
+    """Endpoints as jobs carry them."""
+    return [(endpoint.url, endpoint.verify, endpoint.mirror) for endpoint in endpoints]
