@@ -14,11 +14,11 @@ import socket
 from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Network
 
-from hostagent.errors import Conflict, EngineError, Invalid, Unavailable, Unsupported
+from hostagent.errors import Conflict, EngineError, Invalid, Unavailable
 from hostagent.kernel import netlink, nft
-from hostagent.model.network import ANY_ADDRESS, Interface, PortBinding
+from hostagent.model.network import Interface, PortBinding
 from hostagent.network import ipam, ruleset
-from hostagent.network.ports import PortReserver
+from hostagent.network.ports import PortReserver, taken
 from hostagent.network.ruleset import PublishedPort
 from hostagent.statedb.database import Database
 
@@ -54,7 +54,7 @@ class BridgeNetwork:
         self._table = table_name
         self._wanted_subnet = subnet
         self._leases = ipam.Leases(db, bridge_name)
-        self._reserver = PortReserver()
+        self._reserver = PortReserver(self._container_with)
         self._nft = nft.Nft()
         self._route = netlink.Socket()
         self._index = 0
@@ -258,27 +258,17 @@ class BridgeNetwork:
 
         Conflict names the container or the program that has the port, where that can be told.
         """
-        if ":" in binding.host_ip:
-            raise Unsupported(
-                f"publishing on the IPv6 address {binding.host_ip} is not built yet: give an IPv4 address"
-            )
-        if binding.host_port and not binding.host_port_end:
-            self._refuse_if_published(binding, container_id=None)
         return self._reserver.reserve(binding)
 
-    def _refuse_if_published(self, binding: PortBinding, container_id: str | None) -> None:
+    def _container_with(self, binding: PortBinding, but: str | None = None) -> str | None:
+        """The ID of a container, other than `but`, that publishes what `binding` asks for."""
         address = "" if binding.any_address else binding.host_ip
         rows = self._db.query(
             "SELECT container_id FROM network_ports WHERE bridge = ? AND proto = ? AND host_port = ? "
             "AND (host_ip = ? OR host_ip = '' OR ? = '') AND container_id IS NOT ?",
-            (self._bridge, binding.proto, binding.host_port, address, address, container_id),
+            (self._bridge, binding.proto, binding.host_port, address, address, but),
         )
-        if rows:
-            holder = rows[0]["container_id"][:12]
-            raise Conflict(
-                f"Bind for {binding.host_ip or ANY_ADDRESS}:{binding.host_port} failed: port is already "
-                f"allocated (by container {holder}): choose another host port"
-            )
+        return rows[0]["container_id"] if rows else None
 
     def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding]) -> None:
         """Send the bindings' host ports to the container, in place of what it published before.
@@ -291,7 +281,9 @@ class BridgeNetwork:
             raise Conflict("the same host port is published twice: choose another one for one of them")
         with self._db.transaction() as tx:
             for binding in bindings:
-                self._refuse_if_published(binding, container_id)
+                other = self._container_with(binding, but=container_id)
+                if other is not None:
+                    raise taken(binding, f"container {other[:12]}")
             before = self._take_back(container_id)
             tx.executemany(
                 "INSERT INTO network_ports VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unsupported
 from hostagent.model.network import ANY_ADDRESS, PortBinding, Protocol
@@ -29,7 +29,9 @@ _SOCKETS: dict[Protocol, tuple[int, int]] = {
 class PortReserver:
     """Hands out bound sockets; free ports are tried upwards from the last, so that none returns at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, container_with: Callable[[PortBinding], str | None] = lambda _: None) -> None:
+        """`container_with` names the container that publishes a port, for the message when it is taken."""
+        self._container_with = container_with
         self._next = FIRST_FREE
 
     def reserve(self, binding: PortBinding) -> socket.socket:
@@ -39,16 +41,32 @@ class PortReserver:
         for a range), Invalid when the host has no such address, Unsupported for IPv6 and for protocols the
         kernel lacks.
         """
+        if ":" in binding.host_ip:
+            raise Unsupported(
+                f"publishing on the IPv6 address {binding.host_ip} is not built yet: give an IPv4 address"
+            )
         if binding.host_port_end:
             return self._first_of(binding, range(binding.host_port, binding.host_port_end + 1))
         if binding.host_port:
-            return _hold(binding, binding.host_port)
+            return self._hold(binding)
         count = LAST_FREE - FIRST_FREE + 1
         start = self._next - FIRST_FREE
         held = self._first_of(binding, [FIRST_FREE + (start + step) % count for step in range(count)])
         port: int = held.getsockname()[1]
         self._next = port + 1 if port < LAST_FREE else FIRST_FREE
         return held
+
+    def _hold(self, binding: PortBinding) -> socket.socket:
+        try:
+            return _bound(binding, binding.host_port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise _refusal(binding, binding.host_port, error) from error
+            container = self._container_with(binding)
+            holder = (
+                f"container {container[:12]}" if container else holder_of(binding.proto, binding.host_port)
+            )
+            raise taken(binding, holder) from error
 
     @staticmethod
     def _first_of(binding: PortBinding, ports: range | list[int]) -> socket.socket:
@@ -62,13 +80,6 @@ class PortReserver:
             f"Bind for {binding.host_ip or ANY_ADDRESS} failed: all ports from {ports[0]} to {ports[-1]} are "
             "allocated: choose other host ports"
         )
-
-
-def _hold(binding: PortBinding, port: int) -> socket.socket:
-    try:
-        return _bound(binding, port)
-    except OSError as error:
-        raise _refusal(binding, port, error) from error
 
 
 def _bound(binding: PortBinding, port: int) -> socket.socket:
@@ -96,15 +107,18 @@ def _bound(binding: PortBinding, port: int) -> socket.socket:
     return held
 
 
+def taken(binding: PortBinding, holder: str | None) -> Conflict:
+    """The error for a host port that is in use, in Docker's words and then ours."""
+    port = binding.host_port
+    by = f" (by {holder})" if holder else ""
+    return Conflict(
+        f"Bind for {binding.host_ip or ANY_ADDRESS}:{port} failed: port is already allocated{by}: choose another "
+        f"host port, for example -p {port + 1 if port < 65535 else port - 1}:{binding.container_port}"
+    )
+
+
 def _refusal(binding: PortBinding, port: int, error: OSError) -> EngineError:
     where = f"{binding.host_ip or ANY_ADDRESS}:{port}"
-    if error.errno == errno.EADDRINUSE:
-        holder = holder_of(binding.proto, port)
-        by = f" (by {holder})" if holder else ""
-        return Conflict(
-            f"Bind for {where} failed: port is already allocated{by}: choose another host port, for example "
-            f"-p {port + 1 if port < 65535 else port - 1}:{binding.container_port}"
-        )
     if error.errno == errno.EADDRNOTAVAIL:
         return Invalid(f"Bind for {where} failed: the host has no such address: see `ip address`")
     if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):

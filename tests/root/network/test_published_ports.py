@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -126,6 +127,21 @@ def test_the_same_port_of_two_containers(world: World, web: Container, proto: Pr
     with web.server(proto, 80) as server:
         assert exchange(world.outside, server, HOST, 8080) == OUTSIDE
     assert len(world.db.query("SELECT * FROM network_ports")) == 1
+
+
+def test_a_reserved_port_is_taken_until_its_holder_goes(world: World, proto: Protocol) -> None:
+    first = world.container("a")
+    with closing(world.network.reserve_port(PortBinding(proto, "", 8080, 80))) as held:
+        assert held.getsockname()[1] == 8080
+        world.network.publish(first.id, first.ip, [PortBinding(proto, "", 8080, 80)])
+        for address in ("", "127.0.0.1"):
+            with pytest.raises(Conflict, match=r"allocated [(]by container aaaaaaaaaaaa[)]"):
+                world.network.reserve_port(PortBinding(proto, address, 8080, 80))
+        # The holder of the port does not get in the way of the traffic.
+        with first.server(proto, 80) as server:
+            assert exchange(world.outside, server, HOST, 8080) == OUTSIDE
+            assert exchange(world.host, server, "127.0.0.1", 8080) == world.network.gateway
+    world.network.reserve_port(PortBinding(proto, "", 8080, 80)).close()
 
 
 def test_published_again_with_other_ports(world: World, web: Container, proto: Protocol) -> None:

@@ -101,6 +101,11 @@ def test_an_address_that_the_host_has_not(reserver: PortReserver) -> None:
         reserver.reserve(PortBinding("tcp", "192.0.2.77", 8080, 80))
 
 
+def test_ipv6_is_refused(reserver: PortReserver) -> None:
+    with pytest.raises(Unsupported, match="IPv6 address ::1 is not built yet"):
+        reserver.reserve(PortBinding("tcp", "::1", 8080, 80))
+
+
 def test_a_protocol_that_the_kernel_has_not(reserver: PortReserver) -> None:
     try:
         socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
