@@ -13,14 +13,28 @@ import time
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from hostagent.kernel import process
 from hostagent.kernel.cgroup_files import Write, writes_v1, writes_v2
 from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
+from hostagent.kernel.fds import owned
 from hostagent.kernel.resources import Resources
 
 Pids = set[int]
 
 _DELETE_DEADLINE = 5.0
 """Seconds until a cgroup whose processes are dying must be empty."""
+
+_NOT_BORN_THERE = frozenset({errno.EBUSY, errno.ENOENT, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EROFS})
+"""A fork into the group is not possible, an ordinary one is: no group, no right, children with controllers, seccomp."""
+
+
+@dataclass(frozen=True)
+class Fork:
+    """`pid` and `pidfd` are 0 and -1 in the child; `rest` are the hierarchies that it has to join (`add(0, rest)`)."""
+
+    pid: int
+    pidfd: int
+    rest: tuple[Hierarchy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,13 +78,27 @@ class Cgroup:
                 warnings.append(f"{write.file} not set: this host has no {write.controller} controller")
         return warnings
 
-    def add(self, pid: int) -> None:
-        """Move process `pid` into the group; 0 is the caller. In a hierarchy without the group it stays put.
+    def fork(self) -> Fork:
+        """Fork a child that is born in the group where the kernel can do that; it has to join the rest itself."""
+        tree = next((tree for tree in self.trees if tree.unified), None)
+        if tree is not None:
+            rest = tuple(other for other in self.trees if other is not tree)
+            try:
+                with owned(os.open(self.directory(tree), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
+                    return Fork(*process.fork_into(fd), rest)
+            except OSError as error:
+                if error.errno not in _NOT_BORN_THERE:
+                    raise
+        return Fork(*process.fork(), self.trees)
 
-        Raises OSError(EBUSY) where a v2 group has children with controllers (no internal processes).
+    def add(self, pid: int, trees: tuple[Hierarchy, ...] | None = None) -> None:
+        """Move process `pid` into the group, in all hierarchies or in `trees`; 0 is the caller.
+
+        In a hierarchy without the group it stays put. Raises OSError(EBUSY) where a v2 group has children with
+        controllers (no internal processes).
         """
         data = str(pid).encode()
-        for tree in self.trees:
+        for tree in self.trees if trees is None else trees:
             try:
                 _write(f"{self.directory(tree)}/cgroup.procs", data)
             except OSError as error:

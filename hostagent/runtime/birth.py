@@ -12,8 +12,8 @@ import socket
 from dataclasses import dataclass, field
 
 from hostagent.kernel import constants as c
-from hostagent.kernel import fds, libc
-from hostagent.kernel.cgroup import Cgroup
+from hostagent.kernel import fds, libc, process
+from hostagent.kernel.cgroup import Cgroup, Fork
 from hostagent.runtime import enter, init, program, rights
 from hostagent.runtime.plan import plan
 from hostagent.runtime.spec import Process, Spec
@@ -62,10 +62,10 @@ def fork_init(spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | Non
             warnings += cgroup.create(spec.resources)
         task = init.InitTask(spec, file_plan, granted, cgroup, tuple(joined), stdio, fifo, theirs)
         original = _enter_pid_namespace(spec)
-        pid = os.fork()
-        if pid == 0:
-            init.run(task)
-        return Child(pid, libc.pidfd_open(pid), ours, tuple(warnings), original)
+        forked = cgroup.fork() if cgroup is not None else Fork(*process.fork())
+        if forked.pid == 0:
+            init.run(task, forked.rest)
+        return Child(forked.pid, forked.pidfd, ours, tuple(warnings), original)
     except BaseException:
         ours.close()
         if original is not None:
@@ -79,24 +79,24 @@ def fork_init(spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | Non
             os.close(fifo.directory)
 
 
-def fork_exec(process: Process, spec: Spec, init_pid: int, stdio: Stdio | None) -> Child:
-    """Start `process` in the running container whose init is `init_pid` (as the caller's /proc names it).
+def fork_exec(command: Process, spec: Spec, init_pid: int, stdio: Stdio | None) -> Child:
+    """Start `command` in the running container whose init is `init_pid` (as the caller's /proc names it).
 
     The caller must hold `init_pid` (be its parent), or accept that a pid can be reused. May be called any number of
     times; the caller's own namespaces are as before when it returns. Raises OSError.
     """
-    granted, warnings = rights.decide(process, spec.seccomp_path)
+    granted, warnings = rights.decide(command, spec.seccomp_path)
     cgroup = Cgroup(spec.cgroups_path) if spec.cgroups_path else None
     ours, theirs = fds.channel_pair()
     original = None
     try:
         with fds.owned(libc.pidfd_open(init_pid)) as init_pidfd:
-            task = enter.EnterTask(process, granted, cgroup, init_pid, init_pidfd, stdio, theirs)
+            task = enter.EnterTask(command, granted, cgroup, init_pid, init_pidfd, stdio, theirs)
             original = _follow_pid_namespace(init_pid)
-            pid = os.fork()
-            if pid == 0:
-                enter.run(task)
-        return Child(pid, libc.pidfd_open(pid), ours, tuple(warnings))
+            forked = cgroup.fork() if cgroup is not None else Fork(*process.fork())
+            if forked.pid == 0:
+                enter.run(task, forked.rest)
+        return Child(forked.pid, forked.pidfd, ours, tuple(warnings))
     except BaseException:
         ours.close()
         raise

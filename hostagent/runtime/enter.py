@@ -11,6 +11,7 @@ from typing import NoReturn
 from hostagent.kernel import constants as c
 from hostagent.kernel import fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
+from hostagent.kernel.cgroup_mounts import Hierarchy
 from hostagent.runtime import program, rights
 from hostagent.runtime.finish import exec_program, report_and_exit
 from hostagent.runtime.messages import Console
@@ -33,8 +34,8 @@ class EnterTask:
     channel: socket.socket
 
 
-def run(task: EnterTask) -> NoReturn:
-    """Join the container that `init_pidfd` is in, and become the program. Never returns."""
+def run(task: EnterTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
+    """Join the container that `init_pidfd` is in, with `rest` of its cgroup, and become the program. Never returns."""
     with report_and_exit(task.channel):
         program.forget_handlers()
         libc.prctl(c.PR_SET_DUMPABLE, 0)
@@ -43,7 +44,7 @@ def run(task: EnterTask) -> NoReturn:
         fds.close_all_except((0, 1, 2, task.channel.fileno(), task.init_pidfd))
         rights.adjust_oom_score(task.rights)
         if task.cgroup is not None:
-            _join(task.cgroup, task.init_pid)
+            _join(task.cgroup, task.init_pid, rest)
         libc.setns(task.init_pidfd, _NAMESPACES)  # all at once (Linux 5.8); also moves root and cwd
         os.close(task.init_pidfd)
         os.setsid()
@@ -52,10 +53,10 @@ def run(task: EnterTask) -> NoReturn:
         exec_program(task.process, task.rights, task.channel)
 
 
-def _join(cgroup: Cgroup, init_pid: int) -> None:
+def _join(cgroup: Cgroup, init_pid: int, rest: tuple[Hierarchy, ...]) -> None:
     """Into the container's group; when it has split that into groups of its own (systemd), into init's."""
     try:
-        cgroup.add_self()
+        cgroup.add(0, rest)
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise

@@ -11,6 +11,7 @@ from typing import NoReturn
 from hostagent.kernel import constants as c
 from hostagent.kernel import fds, libc, netlink, pty
 from hostagent.kernel.cgroup import Cgroup
+from hostagent.kernel.cgroup_mounts import Hierarchy
 from hostagent.kernel.rootpath import open_in_root, proc_name, touch_in_root
 from hostagent.runtime import program, rights
 from hostagent.runtime.finish import exec_program, report_and_exit
@@ -54,8 +55,8 @@ class InitTask:
     channel: socket.socket
 
 
-def run(task: InitTask) -> NoReturn:
-    """Build the container around this process and become its program. Never returns."""
+def run(task: InitTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
+    """Build the container around this process and become its program; join `rest` of the cgroup. Never returns."""
     with report_and_exit(task.channel):
         program.forget_handlers()
         libc.prctl(c.PR_SET_DUMPABLE, 0)
@@ -64,7 +65,7 @@ def run(task: InitTask) -> NoReturn:
         _take_fds(task)
         rights.adjust_oom_score(task.rights)
         if task.cgroup is not None:
-            task.cgroup.add_self()
+            task.cgroup.add(0, rest)
         _enter_namespaces(task)
         fds.send_message(task.channel, Namespaces().encode())
         stage = Stage()

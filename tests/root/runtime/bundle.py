@@ -194,7 +194,7 @@ def reap(container: Running) -> int:
 
 
 def read_all(fd: int) -> str:
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         try:
             chunk = os.read(fd, 65536)

@@ -134,7 +134,7 @@ def test_another_user_has_no_capabilities(bundle: Bundle) -> None:
     ],
 )
 def test_user(bundle: Bundle, user: dict[str, object], expected: str) -> None:
-    caps = {"bounding": [], "effective": [], "permitted": []}
+    caps: dict[str, list[str]] = {"bounding": [], "effective": [], "permitted": []}
     out = bundle.run(["id"], user=user, capabilities=caps).out
     assert out.replace(" groups=10(wheel)\n", "\n").startswith(expected.replace(" groups=10(wheel)", ""))
 
