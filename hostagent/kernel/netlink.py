@@ -365,13 +365,13 @@ class Socket:
             raise
         return _parse_link(body)
 
-    def addresses(self, index: int) -> list[str]:
-        """The IPv4 addresses of an interface, as CIDR."""
+    def addresses(self, index: int = 0) -> list[str]:
+        """The IPv4 addresses of an interface, or with 0 of all, as CIDR."""
         header = _ADDRESS.pack(socket.AF_INET, 0, 0, 0, index)
         found = []
         for body in self.dump(RTM_GETADDR, header):
             _, prefix, _, _, owner = _ADDRESS.unpack_from(body)
-            if owner == index:
+            if index in (0, owner):
                 packed = attributes(body[_ADDRESS.size :])[IFA_LOCAL]
                 found.append(f"{socket.inet_ntop(socket.AF_INET, packed)}/{prefix}")
         return found

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Network
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unavailable
-from hostagent.kernel import netlink, nft
+from hostagent.kernel import conntrack, netlink, nft
 from hostagent.model.network import Interface, PortBinding
 from hostagent.network import ipam, ruleset
 from hostagent.network.ports import PortReserver, taken
@@ -57,6 +57,7 @@ class BridgeNetwork:
         self._reserver = PortReserver(self._container_with)
         self._nft = nft.Nft()
         self._route = netlink.Socket()
+        self._netfilter = netlink.Socket(netlink.NETLINK_NETFILTER)
         self._index = 0
         self._mtu = USUAL_MTU
         self._hairpin = False
@@ -65,6 +66,7 @@ class BridgeNetwork:
     def close(self) -> None:
         self._nft.close()
         self._route.close()
+        self._netfilter.close()
 
     @property
     def subnet(self) -> IPv4Network:
@@ -301,11 +303,14 @@ class BridgeNetwork:
                 ],
             )
             self._change_table(before, ports)
+        self._forget_udp_flows([*before, *ports])
 
     def unpublish(self, container_id: str) -> None:
         """Withdraw all ports of the container; no error when it has none."""
         with self._db.transaction():
-            self._change_table(self._take_back(container_id), [])
+            before = self._take_back(container_id)
+            self._change_table(before, [])
+        self._forget_udp_flows(before)
 
     def _take_back(self, container_id: str) -> list[PublishedPort]:
         rows = self._db.query(
@@ -329,6 +334,19 @@ class BridgeNetwork:
             self._install_table()
         else:
             self._generation = self._nft.generation()
+
+    def _forget_udp_flows(self, ports: Iterable[PublishedPort]) -> None:
+        """Let UDP senders that never pause meet the new rules; costs a walk of the conntrack table (1-10 ms)."""
+        changed = {port.host_port for port in ports if port.proto == "udp"}
+        if not changed:
+            return
+        # A flow to the same port of another host, passing through, is none of ours.
+        own = {address.partition("/")[0] for address in self._route.addresses()}
+        flows = conntrack.udp_flows(self._netfilter, changed)
+        conntrack.forget(
+            self._netfilter,
+            [flow for flow in flows if flow.address in own or flow.address.startswith("127.")],
+        )
 
     def _install_table(self) -> None:
         rows = self._db.query(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 from hostagent.errors import Conflict
 from hostagent.model.network import PortBinding, Protocol
 from tests.root.network.conftest import HOST, OUTSIDE, World
-from tests.root.network.places import Container, arrives, exchange
+from tests.root.network.places import SECONDS, Container, arrives, exchange
 
 pytestmark = pytest.mark.root
 
@@ -142,6 +143,33 @@ def test_a_reserved_port_is_taken_until_its_holder_goes(world: World, proto: Pro
             assert exchange(world.outside, server, HOST, 8080) == OUTSIDE
             assert exchange(world.host, server, "127.0.0.1", 8080) == world.network.gateway
     world.network.reserve_port(PortBinding(proto, "", 8080, 80)).close()
+
+
+def test_an_udp_sender_that_never_pauses_follows_the_rules(world: World) -> None:
+    """One client socket, so one conntrack flow, unless the engine makes the kernel forget it."""
+    binding = PortBinding("udp", "", 8080, 80)
+    first, second = world.container("a"), world.container("b")
+    with (
+        world.outside.open_socket("udp") as client,
+        world.host.server("udp", 8080) as host_server,
+        first.server("udp", 80) as first_server,
+        second.server("udp", 80) as second_server,
+    ):
+        client.connect((HOST, 8080))
+
+        def receiver() -> socket.socket:
+            client.send(b"question")
+            (found,), _, _ = select.select([host_server, first_server, second_server], [], [], SECONDS)
+            found.recvfrom(100)
+            return found
+
+        assert receiver() is host_server
+        world.network.publish(first.id, first.ip, [binding])
+        assert receiver() is first_server
+        world.network.unpublish(first.id)
+        assert receiver() is host_server
+        world.network.publish(second.id, second.ip, [binding])
+        assert receiver() is second_server
 
 
 def test_published_again_with_other_ports(world: World, web: Container, proto: Protocol) -> None:
