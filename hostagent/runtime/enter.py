@@ -37,7 +37,7 @@ class EnterTask:
 def run(task: EnterTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
     """Join the container that `init_pidfd` is in, with `rest` of its cgroup, and become the program. Never returns."""
     with report_and_exit(task.channel):
-        program.forget_handlers()
+        program.forget_signals()
         libc.prctl(c.PR_SET_DUMPABLE, 0)
         if task.stdio is not None:
             fds.install_stdio(*task.stdio)

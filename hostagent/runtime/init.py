@@ -58,7 +58,7 @@ class InitTask:
 def run(task: InitTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
     """Build the container around this process and become its program; join `rest` of the cgroup. Never returns."""
     with report_and_exit(task.channel):
-        program.forget_handlers()
+        program.forget_signals()
         libc.prctl(c.PR_SET_DUMPABLE, 0)
         os.umask(0)
         os.setsid()

@@ -8,6 +8,11 @@ import signal
 import stat
 from typing import NoReturn
 
+from hostagent.kernel.fds import owned
+
+_PYTHON_KNOWS = signal.valid_signals()
+"""Without the two that the C library keeps to itself."""
+
 NOT_INVOCABLE = frozenset({errno.EACCES, errno.EISDIR, errno.ENOEXEC, errno.EPERM})
 """The program is there but cannot be run: exit code 126; any other error before it runs is 127 (POSIX shell)."""
 
@@ -69,7 +74,6 @@ def find(name: str, search: str) -> str:
 
 def execute(path: str, args: tuple[str, ...], env: dict[str, str]) -> NoReturn:
     """Replace this process. Raises StartError when the kernel refuses the file."""
-    _restore_signals()
     encoded = {_bytes(key): _bytes(value) for key, value in env.items()}
     try:
         os.execve(_bytes(path), [_bytes(arg) for arg in args], encoded)  # noqa: S606 - a shell is what we avoid
@@ -84,18 +88,21 @@ def environment(entries: tuple[str, ...], home: str) -> dict[str, str]:
     return found
 
 
-def forget_handlers() -> None:
-    """In a fresh fork: the parent's signal handlers and blocked signals are not ours."""
+def forget_signals() -> None:
+    """In a fresh fork, while the host's /proc is there: no handler, nothing ignored, nothing blocked.
+
+    Handlers are the parent's business, and what is ignored (python: SIGPIPE, SIGXFSZ; a shim: more) would stay
+    ignored over execve. The kernel's own list is read because asking python signal by signal takes ten times longer.
+    """
     signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _restore_signals() -> None:
-    """Python ignores SIGPIPE and SIGXFSZ, a shim more; ignored ones would stay ignored over execve."""
-    for number in signal.valid_signals():
-        if signal.getsignal(number) is signal.SIG_IGN:
+    with owned(os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)) as fd:
+        lines = os.read(fd, 1 << 14).split(b"\n")
+    changed = 0
+    for line in lines:
+        if line.startswith((b"SigIgn:", b"SigCgt:")):
+            changed |= int(line[8:], 16)
+    for number in range(1, changed.bit_length() + 1):
+        if changed >> (number - 1) & 1 and number in _PYTHON_KNOWS:
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -26,6 +26,7 @@ def split(channel: socket.socket) -> None:
     os.setpgid(0, 0)
     if os.isatty(0):
         os.tcsetpgrp(0, os.getpid())
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _serve(child: int, signals: set[signal.Signals]) -> NoReturn:
