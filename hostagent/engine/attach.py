@@ -30,8 +30,8 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade)
         detach_keys=list(keys) if terminal and options.stdin else [],
         early=hijacked.early.decode("latin-1"),
     )
-    if container.link and container.state.phase == "running":
-        container.link.send(message, [hijacked.fd])
+    if shim := container.shim:
+        shim.send(message, [hijacked.fd])
     elif options.stream:
         # Not started (yet): `docker run` attaches first, so that it misses nothing.
         container.pending.append((message, hijacked.fd))

@@ -62,6 +62,10 @@ class Container:
     link: ShimLink | None = None
     pending: list[tuple[protocol.Attach, int]] = field(default_factory=list)
     """Clients that attached before the start, as `docker run` does."""
+    pending_waits: list[tuple[protocol.Await, int]] = field(default_factory=list)
+    """Clients that wait for the exit of a container that has not started yet, as `docker run` does."""
+    waiting_for_removal: list[int] = field(default_factory=list)
+    """Clients that its shim gave back at the exit."""
     execs: dict[str, ExecState] = field(default_factory=dict)
     begun: asyncio.Future[protocol.Message] | None = None
     """While it starts: done with Started or StartFailed."""
@@ -77,6 +81,11 @@ class Container:
         """Completed at create, so always there."""
         assert self.config.host_config is not None
         return self.config.host_config
+
+    @property
+    def shim(self) -> ShimLink | None:
+        """The shim of the run that is under way, from its launch on; None for one that has ended."""
+        return self.link if self.begun is not None or self.state.phase == "running" else None
 
     @property
     def log_path(self) -> str:

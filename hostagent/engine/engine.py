@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from hostagent import wire
 from hostagent.engine import (
@@ -30,7 +30,7 @@ from hostagent.engine.lifecycle import Lifecycle, remove_tree
 from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.image.service import ImageService
 from hostagent.model.image import Image
-from hostagent.model.stream import AttachOptions, LogOptions, Upgrade
+from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.runtime import protocol
 
 Filters = dict[str, list[str]]
@@ -186,6 +186,24 @@ class Engine:
         container.link.send(protocol.Resize(height, width))
         attributes = container.event_attributes(height=str(height), width=str(width))
         self._events.publish("container", "resize", container.id, attributes)
+
+    async def wait(
+        self, ref: str, condition: str, take: Callable[[], Awaitable[Hijacked]]
+    ) -> wire.WaitResult | None:
+        """The result when there is one already. Otherwise the client's connection is taken, its head answered, and None
+        returned: the container's shim answers it at the exit, whatever becomes of this daemon."""
+        container = self._containers.find(ref)
+        if condition not in CONDITIONS:
+            raise Invalid(f'invalid condition: "{condition}"')
+        if condition == "not-running" and not container.state.running and container.begun is None:
+            return wire.WaitResult(status_code=container.state.exit_code)
+        hijacked = await take()
+        message = protocol.Await(removed=condition == "removed")
+        if shim := container.shim:
+            shim.send(message, [hijacked.fd])
+        else:
+            container.pending_waits.append((message, hijacked.fd))
+        return None
 
     def waiter(self, ref: str, condition: str) -> Awaitable[wire.WaitResult]:
         """Checked now; the awaitable is done at not-running, next-exit or removed."""

@@ -28,7 +28,7 @@ from hostagent.engine.launcher import Launcher
 from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import Conflict, EngineError, Invalid, NotModified
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.runtime import exitrecord, protocol
+from hostagent.runtime import exitrecord, protocol, waiters
 from hostagent.runtime.program import NOT_INVOCABLE
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,9 @@ class Lifecycle:
         for attach, fd in container.pending:
             link.send(attach, [fd])
         container.pending.clear()
+        for wait, fd in container.pending_waits:
+            link.send(wait, [fd])
+        container.pending_waits.clear()
         height, width = container.host.console_size
         link.send(
             protocol.Start(
@@ -168,6 +171,7 @@ class Lifecycle:
         )
         self._events.publish("container", "die", container.id, container.event_attributes(exitCode=str(code)))
         _resolve(container.exits, code)
+        _answer_waits(container, code)
         if container.host.auto_remove:
             self.spawn(self.remove(container, force=True))
         return kind(text)
@@ -188,6 +192,8 @@ class Lifecycle:
             case protocol.StartFailed():
                 if container.begun and not container.begun.done():
                     container.begun.set_result(message)
+            case protocol.Waiting():
+                container.waiting_for_removal += received
             case protocol.Exit():
                 self.exited(container, message)
             case protocol.ExecStarted() | protocol.ExecFailed() | protocol.ExecExit():
@@ -422,6 +428,7 @@ class Lifecycle:
                     os.close(fd)
                 container.pending.clear()
                 self._containers.remove(container)
+                _answer_waits(container, container.state.exit_code)
         except BaseException:
             container.removing = False
             raise
@@ -493,6 +500,14 @@ def _resolve(waiting: set[asyncio.Future[int]], code: int) -> None:
     for future in waiting:
         if not future.done():
             future.set_result(code)
+
+
+def _answer_waits(container: Container, code: int) -> None:
+    """Clients whose connections are with us: the container never started, or is removed."""
+    for fd in (*(fd for _, fd in container.pending_waits), *container.waiting_for_removal):
+        waiters.answer(fd, code)
+    container.pending_waits.clear()
+    container.waiting_for_removal.clear()
 
 
 def remove_tree(directory: str) -> None:

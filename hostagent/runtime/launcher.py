@@ -1,8 +1,8 @@
 """The launcher: a warm, single-threaded process that forks one shim per container.
 
-Started by the daemon with one end of a SOCK_SEQPACKET pair (`python -m hostagent.runtime.launcher FD CGROUP`); it ends
-at EOF on it and so is always of the daemon's version. Everything that a shim needs is imported here, once, and the heap is
-frozen, so that a shim shares nearly all of its memory with it and starts in a fork's time.
+Started by the daemon with one end of a SOCK_SEQPACKET pair (`python -m hostagent.runtime.launcher FD CGROUP`); it
+ends at EOF on it and so is always of the daemon's version. Everything that a shim needs is imported here, once, and
+the heap is frozen, so that a shim shares nearly all of its memory with it and starts in a fork's time.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from hostagent.kernel import fds
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import protocol, selfexe, shim
+from hostagent.runtime.processes import set_name
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     # Shims are not ours to wait for: the kernel reaps them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_name("pm-launcher")
     control = socket.socket(fileno=int(sys.argv[1]))
     # Shims are born where they belong: moving each would wait for an RCU grace period (15 ms) per container.
     Cgroup(sys.argv[2]).add_self()

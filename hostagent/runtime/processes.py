@@ -7,6 +7,12 @@ import os
 from hostagent.kernel import libc
 
 
+def set_name(name: str) -> None:
+    """What `ps` and `top` show of this process, up to 15 characters (proc(5), comm)."""
+    with open("/proc/self/comm", "w") as file:
+        file.write(name)
+
+
 def exit_code(status: int) -> int:
     """A wait(2) status as a shell counts: 128 + signal when killed."""
     code = os.waitstatus_to_exitcode(status)

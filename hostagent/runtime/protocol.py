@@ -122,6 +122,16 @@ class Attach(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Await(Message):
+    """One fd: a client that waits for the exit, response head already sent; answered with one last HTTP chunk.
+
+    With `removed` it wants to hear only when the container is gone, which the daemon knows: such a client goes back to
+    it with `Waiting`, unless there is no daemon at that moment."""
+
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Exec(Message):
     """Run a process in the container. One fd when `attach` is given: the client's connection."""
 
@@ -209,6 +219,11 @@ class Detached(Message):
     """A client typed its detach keys."""
 
     exec_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Message):
+    """One fd: a client of `Await(removed=True)` whose container is about to say `Exit`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,15 @@ from hostagent.runtime import birth, exitrecord, messages, protocol
 from hostagent.runtime import spec as specs
 from hostagent.runtime.logfile import JsonLog
 from hostagent.runtime.pipes import make_pipes
-from hostagent.runtime.processes import exit_code, signal_child
+from hostagent.runtime.processes import exit_code, set_name, signal_child
 from hostagent.runtime.shim_exec import Execution
 from hostagent.runtime.shim_replay import replay
-from hostagent.runtime.streams import READ, Loop, Session
+from hostagent.runtime.streams import READ, WRITE, Loop, Session
+from hostagent.runtime.waiters import Waiters
 
 LOCK = "lock"
+LAST_WORDS_SECONDS = 5.0
+"""For a busy daemon to take what it has not heard yet; the exit record says the rest."""
 FINISHED_EXECS_KEPT = 64
 
 
@@ -56,6 +59,7 @@ def _leave_the_launcher(launch: protocol.Launch, connection: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    set_name(f"pm-shim:{launch.id[:7]}")
     os.setsid()
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDWR)
@@ -78,6 +82,7 @@ class Shim:
         self._listener = self._listen(launch.socket_path)
         self._socket_path = launch.socket_path
         self._daemon: socket.socket | None = None
+        self._outbox: list[tuple[bytes, list[int]]] = []
         self._start: protocol.Start | None = None
         self._spec: specs.Spec | None = None
         self._child: birth.Child | None = None
@@ -86,6 +91,7 @@ class Shim:
         self._session: Session | None = None
         self._execs: dict[str, Execution] = {}
         self._kept: list[int] = []
+        self._waiters = Waiters(self._loop)
         self._started_ns = 0
         self._adopt(daemon)
 
@@ -113,6 +119,9 @@ class Shim:
         """Until the container has ended, its output is delivered, and its exit is recorded."""
         self._loop.watch(self._listener.fileno(), READ, lambda _events: self._accept())
         self._loop.run()
+        if self._daemon and self._outbox:
+            self._daemon.settimeout(LAST_WORDS_SECONDS)
+            self._flush()
         self._listener.close()
         try:
             os.unlink(self._socket_path)
@@ -128,13 +137,18 @@ class Shim:
         if self._daemon:
             self._lose_daemon()
         self._daemon = daemon
-        self._loop.watch(daemon.fileno(), READ, lambda _events: self._hear())
+        daemon.setblocking(False)
+        self._watch_daemon()
 
     def _lose_daemon(self) -> None:
         if self._daemon:
             self._loop.unwatch(self._daemon.fileno())
             self._daemon.close()
             self._daemon = None
+            for _, passed in self._outbox:
+                for fd in passed:
+                    os.close(fd)
+            self._outbox.clear()
         if self._phase in ("created", "starting"):
             # Nobody is left who could finish the start; a daemon that comes later begins again (rule 2).
             self._abandon()
@@ -153,6 +167,8 @@ class Shim:
         assert self._daemon is not None
         try:
             data, received = fds.recv_message(self._daemon)
+        except BlockingIOError:
+            return
         except OSError:
             data, received = b"", []
         if not data:
@@ -164,10 +180,35 @@ class Shim:
     def _tell(self, message: protocol.Message, *passed: int) -> None:
         """To the daemon, if there is one: what it misses it reads from the exit record and `Status`."""
         if self._daemon:
+            self._outbox.append((message.encode(), [os.dup(fd) for fd in passed]))
+            self._flush()
+
+    def _flush(self) -> None:
+        """A daemon that is slow (or stopped) takes ten messages; the rest waits here, never the container."""
+        while self._daemon and self._outbox:
+            data, passed = self._outbox[0]
             try:
-                fds.send_message(self._daemon, message.encode(), passed)
+                fds.send_message(self._daemon, data, passed)
+            except BlockingIOError:
+                break
             except OSError:
                 self._lose_daemon()
+                return
+            del self._outbox[0]
+            for fd in passed:
+                os.close(fd)
+        self._watch_daemon()
+
+    def _watch_daemon(self) -> None:
+        if self._daemon:
+            events = READ | (WRITE if self._outbox else 0)
+            self._loop.watch(self._daemon.fileno(), events, self._daemon_ready)
+
+    def _daemon_ready(self, events: int) -> None:
+        if events & WRITE:
+            self._flush()
+        if self._daemon and events & ~WRITE:
+            self._hear()
 
     def _hello(self, message: protocol.Hello, received: list[int]) -> None:
         self._tell(
@@ -182,6 +223,10 @@ class Shim:
 
     def _keep(self, message: protocol.Keep, received: list[int]) -> None:
         self._kept += received
+
+    def _await(self, message: protocol.Await, received: list[int]) -> None:
+        (client,) = received
+        self._waiters.add(client, message.removed)
 
     def _attach(self, message: protocol.Attach, received: list[int]) -> None:
         (client,) = received
@@ -351,7 +396,12 @@ class Shim:
             os.close(fd)
         self._kept.clear()
         self._remove_cgroup()
+        if self._daemon:
+            for client in self._waiters.take_those_for_removal():
+                self._tell(protocol.Waiting(), client)
+                os.close(client)
         self._tell(record)
+        self._waiters.answer(record.code)
         self._maybe_finish()
 
     def _remove_cgroup(self) -> None:
@@ -372,6 +422,7 @@ class Shim:
 HANDLERS: dict[type[protocol.Message], Callable[[Shim, protocol.Message, list[int]], None]] = {
     protocol.Hello: Shim._hello,  # type: ignore[dict-item]  # each handler takes its own message
     protocol.Keep: Shim._keep,  # type: ignore[dict-item]
+    protocol.Await: Shim._await,  # type: ignore[dict-item]
     protocol.Attach: Shim._attach,  # type: ignore[dict-item]
     protocol.Start: Shim._begin,  # type: ignore[dict-item]
     protocol.Network: Shim._network,  # type: ignore[dict-item]

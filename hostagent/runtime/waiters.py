@@ -1,0 +1,56 @@
+"""Clients of `wait`, answered by the shim: `docker run` gets its exit code also when the daemon was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+from dataclasses import dataclass
+
+from hostagent.runtime.streams import Loop
+
+
+@dataclass
+class Waiters:
+    """Connections whose response head is sent and whose body is one chunk, at the exit."""
+
+    loop: Loop
+
+    def __post_init__(self) -> None:
+        self._fds: dict[int, bool] = {}
+
+    def add(self, fd: int, removed: bool) -> None:
+        self._fds[fd] = removed
+        self.loop.watch(fd, 0, lambda events: self._gone(fd, events))  # HUP is always reported
+
+    def _gone(self, fd: int, events: int) -> None:
+        if events & (select.EPOLLHUP | select.EPOLLERR):
+            self._take(fd)
+            os.close(fd)
+
+    def _take(self, fd: int) -> None:
+        self.loop.unwatch(fd)
+        del self._fds[fd]
+
+    def take_those_for_removal(self) -> list[int]:
+        """Hand them out: somebody else answers them."""
+        found = [fd for fd, removed in self._fds.items() if removed]
+        for fd in found:
+            self._take(fd)
+        return found
+
+    def answer(self, code: int) -> None:
+        """All that are left."""
+        for fd in tuple(self._fds):
+            self._take(fd)
+            answer(fd, code)
+
+
+def answer(fd: int, code: int) -> None:
+    """The last chunk of a response to POST /containers/{id}/wait (RFC 9112, 7.1), and the end of the connection."""
+    body = json.dumps({"StatusCode": code}).encode() + b"\n"
+    try:
+        os.write(fd, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+    except OSError:
+        pass  # the client is gone, or its buffer is full of nothing it ever read
+    os.close(fd)
