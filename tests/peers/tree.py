@@ -59,9 +59,14 @@ def cli_newest() -> Path:
     return max(Path(found), inside, key=_version)
 
 
+def version_text(binary: Path) -> str:
+    """What `docker --version` says."""
+    done = subprocess.run([str(binary), "--version"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def _version(binary: Path) -> tuple[int, ...]:
-    text = subprocess.run([str(binary), "--version"], check=True, capture_output=True, text=True).stdout
-    match = re.search(r"version (\d+)\.(\d+)\.(\d+)", text)
+    match = re.search(r"version (\d+)\.(\d+)\.(\d+)", version_text(binary))
     return tuple(int(part) for part in match.groups()) if match else (0,)
 
 
