@@ -225,6 +225,11 @@ def delete_link(name: str) -> Message:
     return Message(RTM_DELLINK, 0, _link_header() + attribute(IFLA_IFNAME, name))
 
 
+def enslave(index: int, bridge_index: int) -> Message:
+    """Put an interface on a bridge."""
+    return Message(RTM_NEWLINK, 0, _link_header(index) + attribute(IFLA_MASTER, bridge_index))
+
+
 def retire_link(index: int, new_name: str) -> tuple[Message, Message]:
     """Take an interface down and off its bridge, then rename it: 0.2 ms where deleting a veth takes 15-30 ms.
 

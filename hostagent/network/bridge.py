@@ -11,15 +11,15 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unavailable
-from hostagent.kernel import conntrack, netlink, nft
+from hostagent.kernel import netlink
 from hostagent.model.network import Interface, PortBinding
-from hostagent.network import ipam, ruleset
-from hostagent.network.ports import PortReserver, taken
-from hostagent.network.ruleset import PublishedPort
+from hostagent.network import ipam
+from hostagent.network.ports import PortReserver
+from hostagent.network.published import PublishedPorts
 from hostagent.statedb.database import Database
 
 INTERFACE = "eth0"  # the name inside the container
@@ -49,24 +49,19 @@ class BridgeNetwork:
             raise Invalid(
                 f"bridge name {bridge_name!r}: give up to 15 small letters, digits, - and _, a letter first"
             )
-        self._db = db
         self._bridge = bridge_name
-        self._table = table_name
         self._wanted_subnet = subnet
         self._leases = ipam.Leases(db, bridge_name)
-        self._reserver = PortReserver(self._container_with)
-        self._nft = nft.Nft()
         self._route = netlink.Socket()
-        self._netfilter = netlink.Socket(netlink.NETLINK_NETFILTER)
+        self._ports = PublishedPorts(db, bridge_name, table_name)
+        self._reserver = PortReserver(self._ports.container_with)
         self._index = 0
         self._mtu = USUAL_MTU
         self._hairpin = False
-        self._generation = -1
 
     def close(self) -> None:
-        self._nft.close()
+        self._ports.close()
         self._route.close()
-        self._netfilter.close()
 
     @property
     def subnet(self) -> IPv4Network:
@@ -104,7 +99,8 @@ class BridgeNetwork:
         # there.
         _set_sysctl(f"conf/{self._bridge}/route_localnet")
         self._hairpin = _bridged_packets_meet_tables()
-        self._install_table()
+        self._collect_ports(links)
+        self._ports.install(network)
 
     def _settle_subnet(self, routes: Sequence[netlink.Route], own_index: int) -> IPv4Network:
         foreign = [
@@ -145,9 +141,19 @@ class BridgeNetwork:
             ) from error
         return bridge.index
 
+    def _collect_ports(self, links: Sequence[netlink.Link]) -> None:
+        """Containers that live on lose their bridge when somebody deletes it: put them on the new one."""
+        ours = {host_interface(container_id) for container_id in self._leases.holders()}
+        for link in links:
+            if link.name in ours and link.master != self._index:
+                # ENODEV: its container has just ended.
+                self._route.request(netlink.enslave(link.index, self._index), ignore={errno.ENODEV})
+                if self._hairpin:
+                    self._route.request(netlink.hairpin(link.name), ignore={errno.ENODEV})
+
     def teardown(self) -> None:
         """Remove the table, the bridge, its veths, and every lease and port; ip_forward stays as it is."""
-        self._nft.run(ruleset.remove_table(self._table))
+        self._ports.remove_table()
         bridge = self._route.link(self._bridge)
         if bridge is not None:
             self._delete_links([*self._own_links(bridge.index), self._bridge])
@@ -158,16 +164,7 @@ class BridgeNetwork:
         """Drop the leases, ports and veths of all containers but these, then `ensure`."""
         live = set(live_container_ids)
         self._leases.drop_all(self._leases.holders() - live)
-        with self._db.transaction() as tx:
-            rows = self._db.query(
-                "SELECT DISTINCT container_id FROM network_ports WHERE bridge = ?", (self._bridge,)
-            )
-            for row in rows:
-                if row["container_id"] not in live:
-                    tx.execute(
-                        "DELETE FROM network_ports WHERE bridge = ? AND container_id = ?",
-                        (self._bridge, row["container_id"]),
-                    )
+        self._ports.keep_only(live)
         self.ensure()
         keep = {host_interface(container_id) for container_id in live}
         self._delete_links([name for name in self._own_links(self._index) if name not in keep])
@@ -214,7 +211,7 @@ class BridgeNetwork:
 
         A bridge or table that somebody damaged is repaired first. EngineError when the kernel refuses.
         """
-        if self._nft.generation() != self._generation:
+        if self._ports.disturbed():
             self.ensure()
         name = host_interface(container_id)
         extra = [netlink.hairpin(name)] if self._hairpin else []
@@ -262,116 +259,13 @@ class BridgeNetwork:
         """
         return self._reserver.reserve(binding)
 
-    def _container_with(self, binding: PortBinding, but: str | None = None) -> str | None:
-        """The ID of a container, other than `but`, that publishes what `binding` asks for."""
-        address = "" if binding.any_address else binding.host_ip
-        rows = self._db.query(
-            "SELECT container_id FROM network_ports WHERE bridge = ? AND proto = ? AND host_port = ? "
-            "AND (host_ip = ? OR host_ip = '' OR ? = '') AND container_id IS NOT ?",
-            (self._bridge, binding.proto, binding.host_port, address, address, but),
-        )
-        return rows[0]["container_id"] if rows else None
-
     def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding]) -> None:
-        """Send the bindings' host ports to the container, in place of what it published before.
-
-        One transaction in the database and one in nftables. Invalid when a host port is still open ("any"),
-        Conflict when another container has it.
-        """
-        ports = [_published(ip, binding) for binding in bindings]
-        if len({(port.map, port.key) for port in ports}) != len(ports):
-            raise Conflict("the same host port is published twice: choose another one for one of them")
-        with self._db.transaction() as tx:
-            for binding in bindings:
-                other = self._container_with(binding, but=container_id)
-                if other is not None:
-                    raise taken(binding, f"container {other[:12]}")
-            before = self._take_back(container_id)
-            tx.executemany(
-                "INSERT INTO network_ports VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        self._bridge,
-                        p.proto,
-                        p.host_ip,
-                        p.host_port,
-                        container_id,
-                        p.container_ip,
-                        p.container_port,
-                    )
-                    for p in ports
-                ],
-            )
-            self._change_table(before, ports)
-        self._forget_udp_flows([*before, *ports])
+        """Send the bindings' host ports to the container: see `PublishedPorts.publish`."""
+        self._ports.publish(container_id, ip, bindings)
 
     def unpublish(self, container_id: str) -> None:
         """Withdraw all ports of the container; no error when it has none."""
-        with self._db.transaction():
-            before = self._take_back(container_id)
-            self._change_table(before, [])
-        self._forget_udp_flows(before)
-
-    def _take_back(self, container_id: str) -> list[PublishedPort]:
-        rows = self._db.query(
-            "DELETE FROM network_ports WHERE bridge = ? AND container_id = ? "
-            "RETURNING proto, host_ip, host_port, container_ip, container_port",
-            (self._bridge, container_id),
-        )
-        return [PublishedPort(*row) for row in rows]
-
-    def _change_table(self, removed: Collection[PublishedPort], added: Collection[PublishedPort]) -> None:
-        if not removed and not added:
-            return
-        # The database is right already. Somebody changed the ruleset since we did, or our elements are not as
-        # we left them: write the whole table from it.
-        if self._nft.generation() != self._generation:
-            self._install_table()
-            return
-        try:
-            self._nft.run(ruleset.delete_ports(self._table, removed) + ruleset.add_ports(self._table, added))
-        except nft.NftError:
-            self._install_table()
-        else:
-            self._generation = self._nft.generation()
-
-    def _forget_udp_flows(self, ports: Iterable[PublishedPort]) -> None:
-        """Let UDP senders that never pause meet the new rules; costs a walk of the conntrack table (1-10 ms)."""
-        changed = {port.host_port for port in ports if port.proto == "udp"}
-        if not changed:
-            return
-        # A flow to the same port of another host, passing through, is none of ours.
-        own = {address.partition("/")[0] for address in self._route.addresses()}
-        flows = conntrack.udp_flows(self._netfilter, changed)
-        conntrack.forget(
-            self._netfilter,
-            [flow for flow in flows if flow.address in own or flow.address.startswith("127.")],
-        )
-
-    def _install_table(self) -> None:
-        rows = self._db.query(
-            "SELECT proto, host_ip, host_port, container_ip, container_port "
-            "FROM network_ports WHERE bridge = ?",
-            (self._bridge,),
-        )
-        ports = [PublishedPort(*row) for row in rows]
-        try:
-            self._nft.run(ruleset.replace_table(self._table, self._bridge, str(self.subnet), ports))
-        except nft.NftError as error:
-            raise Unavailable(f"nftables refuses the table {self._table}: {error}") from error
-        self._generation = self._nft.generation()
-
-
-def _published(ip: str, binding: PortBinding) -> PublishedPort:
-    if not binding.host_port or binding.host_port_end:
-        raise Invalid(f"{binding}: reserve a host port before publishing it")
-    return PublishedPort(
-        proto=binding.proto,
-        host_ip="" if binding.any_address else binding.host_ip,
-        host_port=binding.host_port,
-        container_ip=ip,
-        container_port=binding.container_port,
-    )
+        self._ports.unpublish(container_id)
 
 
 def _uplink_mtu(links: Sequence[netlink.Link], routes: Sequence[netlink.Route]) -> int:

@@ -135,8 +135,6 @@ def test_repair(world: World, damage: str) -> None:
     world.network.publish(container.id, container.ip, [PortBinding("tcp", "", 8080, 80)])
     world.host.run(damage)
     world.network.ensure()
-    if damage.startswith("ip link del"):
-        world.host.run(f"ip link set {container.host_interface} master {BRIDGE}")
     with container.server("tcp", 80) as server:
         assert exchange(world.outside, server, HOST, 8080) == OUTSIDE
         assert exchange(world.host, server, "127.0.0.1", 8080) == world.network.gateway

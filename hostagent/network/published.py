@@ -1,0 +1,167 @@
+"""The published ports of a bridge: rows in the state database, elements in the maps of its nftables table.
+
+The database is what was asked for and is changed first; the table follows by a few elements, or is written
+anew from the database when somebody else has changed the ruleset (a firewall restarts, and flushes what it
+does not know).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Sequence
+from ipaddress import IPv4Network
+
+from hostagent.errors import Conflict, Invalid, Unavailable
+from hostagent.kernel import conntrack, netlink, nft
+from hostagent.model.network import PortBinding
+from hostagent.network import ruleset
+from hostagent.network.ports import taken
+from hostagent.network.ruleset import PublishedPort
+from hostagent.statedb.database import Database
+
+
+class PublishedPorts:
+    """The table of one bridge, in the network namespace in which it was made."""
+
+    def __init__(self, db: Database, bridge: str, table: str) -> None:
+        self._db = db
+        self._bridge = bridge
+        self._table = table
+        self._nft = nft.Nft()
+        self._route = netlink.Socket()
+        self._netfilter = netlink.Socket(netlink.NETLINK_NETFILTER)
+        self._subnet: IPv4Network | None = None
+        self._generation = -1
+
+    def close(self) -> None:
+        self._nft.close()
+        self._route.close()
+        self._netfilter.close()
+
+    def disturbed(self) -> bool:
+        """True when anybody has changed this namespace's nftables since we did (or we have not yet)."""
+        return self._nft.generation() != self._generation
+
+    def install(self, subnet: IPv4Network) -> None:
+        """Write the whole table, in place of what there is. Unavailable when nftables refuses."""
+        self._subnet = subnet
+        self._install()
+
+    def remove_table(self) -> None:
+        """Remove the table; no error when there is none. The rows stay."""
+        self._nft.run(ruleset.remove_table(self._table))
+
+    def keep_only(self, container_ids: Collection[str]) -> None:
+        """Forget the ports of all other containers; `install` afterwards."""
+        rows = self._db.query(
+            "SELECT DISTINCT container_id FROM network_ports WHERE bridge = ?", (self._bridge,)
+        )
+        with self._db.transaction():
+            for row in rows:
+                if row["container_id"] not in container_ids:
+                    self._take_back(row["container_id"])
+
+    def container_with(self, binding: PortBinding, but: str | None = None) -> str | None:
+        """The ID of a container, other than `but`, that publishes what `binding` asks for."""
+        address = "" if binding.any_address else binding.host_ip
+        rows = self._db.query(
+            "SELECT container_id FROM network_ports WHERE bridge = ? AND proto = ? AND host_port = ? "
+            "AND (host_ip = ? OR host_ip = '' OR ? = '') AND container_id IS NOT ?",
+            (self._bridge, binding.proto, binding.host_port, address, address, but),
+        )
+        return rows[0]["container_id"] if rows else None
+
+    def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding]) -> None:
+        """Send the bindings' host ports to the container, in place of what it published before.
+
+        One transaction in the database and one in nftables. Invalid when a host port is still open ("any"),
+        Conflict when another container has it.
+        """
+        ports = [_published(ip, binding) for binding in bindings]
+        if len({(port.map, port.key) for port in ports}) != len(ports):
+            raise Conflict("the same host port is published twice: choose another one for one of them")
+        with self._db.transaction() as tx:
+            for binding in bindings:
+                other = self.container_with(binding, but=container_id)
+                if other is not None:
+                    raise taken(binding, f"container {other[:12]}")
+            before = self._take_back(container_id)
+            for port in ports:
+                tx.execute(
+                    "INSERT INTO network_ports "
+                    "(bridge, container_id, proto, host_ip, host_port, container_ip, container_port) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (self._bridge, container_id, *dataclasses.astuple(port)),
+                )
+            self._change_table(before, ports)
+        self._forget_udp_flows([*before, *ports])
+
+    def unpublish(self, container_id: str) -> None:
+        """Withdraw all ports of the container; no error when it has none."""
+        with self._db.transaction():
+            before = self._take_back(container_id)
+            self._change_table(before, [])
+        self._forget_udp_flows(before)
+
+    def _take_back(self, container_id: str) -> list[PublishedPort]:
+        rows = self._db.query(
+            "DELETE FROM network_ports WHERE bridge = ? AND container_id = ? "
+            "RETURNING proto, host_ip, host_port, container_ip, container_port",
+            (self._bridge, container_id),
+        )
+        return [PublishedPort(*row) for row in rows]
+
+    def _change_table(self, removed: Collection[PublishedPort], added: Collection[PublishedPort]) -> None:
+        if not removed and not added:
+            return
+        # The database is right already. Somebody changed the ruleset since we did, or our elements are not as
+        # we left them: write the whole table from it.
+        if self._nft.generation() != self._generation:
+            self._install()
+            return
+        try:
+            self._nft.run(ruleset.delete_ports(self._table, removed) + ruleset.add_ports(self._table, added))
+        except nft.NftError:
+            self._install()
+        else:
+            self._generation = self._nft.generation()
+
+    def _forget_udp_flows(self, ports: Iterable[PublishedPort]) -> None:
+        """Let UDP senders that never pause meet the new rules: a walk of the conntrack table, 1-10 ms."""
+        changed = {port.host_port for port in ports if port.proto == "udp"}
+        if not changed:
+            return
+        # A flow to the same port of another host, passing through, is none of ours.
+        own = {address.partition("/")[0] for address in self._route.addresses()}
+        flows = conntrack.udp_flows(self._netfilter, changed)
+        conntrack.forget(
+            self._netfilter,
+            [flow for flow in flows if flow.address in own or flow.address.startswith("127.")],
+        )
+
+    def _install(self) -> None:
+        if self._subnet is None:
+            raise Unavailable(f"the bridge {self._bridge} is not set up yet")
+        rows = self._db.query(
+            "SELECT proto, host_ip, host_port, container_ip, container_port "
+            "FROM network_ports WHERE bridge = ?",
+            (self._bridge,),
+        )
+        ports = [PublishedPort(*row) for row in rows]
+        try:
+            self._nft.run(ruleset.replace_table(self._table, self._bridge, str(self._subnet), ports))
+        except nft.NftError as error:
+            raise Unavailable(f"nftables refuses the table {self._table}: {error}") from error
+        self._generation = self._nft.generation()
+
+
+def _published(ip: str, binding: PortBinding) -> PublishedPort:
+    if not binding.host_port or binding.host_port_end:
+        raise Invalid(f"{binding}: reserve a host port before publishing it")
+    return PublishedPort(
+        proto=binding.proto,
+        host_ip="" if binding.any_address else binding.host_ip,
+        host_port=binding.host_port,
+        container_ip=ip,
+        container_port=binding.container_port,
+    )
