@@ -13,7 +13,7 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from hostagent.kernel import netlink
+from hostagent.kernel import netlink_socket
 
 NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1, 1, 2
 CTA_TUPLE_ORIG, CTA_FILTER = 1, 25
@@ -28,29 +28,32 @@ _FAMILY_HEADER = struct.pack("=BBH", socket.AF_INET, 0, 0)  # struct nfgenmsg
 
 @dataclass(frozen=True)
 class UdpFlow:
-    """Where a flow's first packet was sent to; `tuple` is its identity for the kernel, as the kernel wrote it."""
+    """Where a flow's first packet was sent to; `tuple` identifies it, as the kernel wrote it."""
 
     address: str
     port: int
     tuple: bytes
 
 
-def udp_flows(kernel: netlink.Socket, ports: Collection[int]) -> list[UdpFlow]:
+def udp_flows(kernel: netlink_socket.Socket, ports: Collection[int]) -> list[UdpFlow]:
     """The IPv4 UDP flows whose first packet went to one of `ports`; `kernel` is a NETLINK_NETFILTER socket.
 
     The kernel filters by protocol, and by port when there is only one (CTA_FILTER, since Linux 5.8).
     """
     flags = CTA_FILTER_F_CTA_PROTO_NUM
-    proto = netlink.attribute(CTA_PROTO_NUM, bytes([socket.IPPROTO_UDP]))
+    proto = netlink_socket.attribute(CTA_PROTO_NUM, bytes([socket.IPPROTO_UDP]))
     if len(ports) == 1:
         flags |= CTA_FILTER_F_CTA_PROTO_DST_PORT
-        proto += b"".join(netlink.attribute(CTA_PROTO_DST_PORT, struct.pack(">H", port)) for port in ports)
-    request = netlink.attribute(
-        CTA_TUPLE_ORIG | NLA_F_NESTED, netlink.attribute(CTA_TUPLE_PROTO | NLA_F_NESTED, proto)
+        proto += b"".join(
+            netlink_socket.attribute(CTA_PROTO_DST_PORT, struct.pack(">H", port)) for port in ports
+        )
+    request = netlink_socket.attribute(
+        CTA_TUPLE_ORIG | NLA_F_NESTED, netlink_socket.attribute(CTA_TUPLE_PROTO | NLA_F_NESTED, proto)
     )
-    request += netlink.attribute(
+    request += netlink_socket.attribute(
         CTA_FILTER | NLA_F_NESTED,
-        netlink.attribute(CTA_FILTER_ORIG_FLAGS, flags) + netlink.attribute(CTA_FILTER_REPLY_FLAGS, 0),
+        netlink_socket.attribute(CTA_FILTER_ORIG_FLAGS, flags)
+        + netlink_socket.attribute(CTA_FILTER_REPLY_FLAGS, 0),
     )
     bodies = kernel.dump(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, _FAMILY_HEADER + request)
     flows = (_parse(body) for body in bodies)
@@ -58,18 +61,20 @@ def udp_flows(kernel: netlink.Socket, ports: Collection[int]) -> list[UdpFlow]:
 
 
 def _parse(body: bytes) -> UdpFlow:
-    original = netlink.attributes(body[len(_FAMILY_HEADER) :])[CTA_TUPLE_ORIG]
-    parts = netlink.attributes(original)
+    original = netlink_socket.attributes(body[len(_FAMILY_HEADER) :])[CTA_TUPLE_ORIG]
+    parts = netlink_socket.attributes(original)
     return UdpFlow(
-        address=socket.inet_ntop(socket.AF_INET, netlink.attributes(parts[CTA_TUPLE_IP])[CTA_IP_V4_DST]),
-        port=int.from_bytes(netlink.attributes(parts[CTA_TUPLE_PROTO])[CTA_PROTO_DST_PORT], "big"),
+        address=socket.inet_ntop(
+            socket.AF_INET, netlink_socket.attributes(parts[CTA_TUPLE_IP])[CTA_IP_V4_DST]
+        ),
+        port=int.from_bytes(netlink_socket.attributes(parts[CTA_TUPLE_PROTO])[CTA_PROTO_DST_PORT], "big"),
         tuple=original,
     )
 
 
-def forget(kernel: netlink.Socket, flows: Collection[UdpFlow]) -> None:
-    """Delete the flows' entries: their next packet is a first packet again. Those that ended meanwhile are no error."""
+def forget(kernel: netlink_socket.Socket, flows: Collection[UdpFlow]) -> None:
+    """Delete the entries: their next packet is a first packet again. No error for those that ended meanwhile."""
     for flow in flows:
-        body = _FAMILY_HEADER + netlink.attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, flow.tuple)
-        message = netlink.Message(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, 0, body)
+        body = _FAMILY_HEADER + netlink_socket.attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, flow.tuple)
+        message = netlink_socket.Message(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, 0, body)
         kernel.request(message, ignore={errno.ENOENT})

@@ -12,7 +12,7 @@ import socket
 import struct
 
 from hostagent.errors import Unavailable
-from hostagent.kernel import netlink
+from hostagent.kernel import netlink_socket
 
 LIBRARY = "libnftables.so.1"
 
@@ -57,7 +57,7 @@ class Nft:
             raise Unavailable("libnftables gives no context: is nf_tables in the kernel?")
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
-        self._socket = netlink.Socket(netlink.NETLINK_NETFILTER)
+        self._socket = netlink_socket.Socket(netlink_socket.NETLINK_NETFILTER)
 
     def close(self) -> None:
         self._library.nft_ctx_free(self._context)
@@ -76,6 +76,8 @@ class Nft:
     def generation(self) -> int:
         """The number of the ruleset in force; the kernel counts it up at every transaction of anybody."""
         body = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
-        for reply in self._socket.ask(netlink.Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, body)):
-            return int.from_bytes(netlink.attributes(reply[4:])[NFTA_GEN_ID], "big")
+        for reply in self._socket.ask(
+            netlink_socket.Message(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN, 0, body)
+        ):
+            return int.from_bytes(netlink_socket.attributes(reply[4:])[NFTA_GEN_ID], "big")
         raise Unavailable("the kernel does not tell its nftables generation: is nf_tables in the kernel?")

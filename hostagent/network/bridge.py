@@ -170,7 +170,13 @@ class BridgeNetwork:
         self._delete_links([name for name in self._own_links(self._index) if name not in keep])
 
     def _own_links(self, bridge_index: int) -> list[str]:
-        return [link.name for link in self._route.links(bridge_index) if link.name.startswith(LIVE_PREFIX)]
+        # A retired one is still there when something holds its container's namespace open.
+        return [
+            link.name
+            for link in self._route.links()
+            if link.name.startswith(RETIRED_PREFIX)
+            or (link.name.startswith(LIVE_PREFIX) and link.master == bridge_index)
+        ]
 
     def _delete_links(self, names: Sequence[str]) -> None:
         # One datagram, but not more than the socket's buffer holds acknowledgements for.

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Network
 
 from hostagent.errors import Conflict, Invalid, Unavailable
-from hostagent.kernel import conntrack, netlink, nft
+from hostagent.kernel import conntrack, netlink, netlink_socket, nft
 from hostagent.model.network import PortBinding
 from hostagent.network import ruleset
 from hostagent.network.ports import taken
@@ -29,7 +29,7 @@ class PublishedPorts:
         self._table = table
         self._nft = nft.Nft()
         self._route = netlink.Socket()
-        self._netfilter = netlink.Socket(netlink.NETLINK_NETFILTER)
+        self._netfilter = netlink_socket.Socket(netlink_socket.NETLINK_NETFILTER)
         self._subnet: IPv4Network | None = None
         self._generation = -1
 

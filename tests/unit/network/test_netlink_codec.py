@@ -13,33 +13,33 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from hostagent.kernel import netlink
-from hostagent.kernel.netlink import Message
+from hostagent.kernel import netlink, netlink_socket
+from hostagent.kernel.netlink_socket import Message
 from hostagent.model.network import Interface
 
-values = st.dictionaries(st.integers(1, netlink.NLA_TYPE_MASK), st.binary(max_size=300), max_size=8)
+values = st.dictionaries(st.integers(1, netlink_socket.NLA_TYPE_MASK), st.binary(max_size=300), max_size=8)
 messages = st.lists(st.builds(Message, st.integers(16, 60), st.integers(0, 0xFFFF), st.binary(max_size=200)))
 ETH0 = Interface("eth0", "02:42:ac:11:00:02", ("172.17.0.2/16", "fd00::2/64"), "172.17.0.1", 1460)
 
 
 @given(values)
 def test_attributes_round_trip(given_values: dict[int, bytes]) -> None:
-    data = b"".join(netlink.attribute(kind, value) for kind, value in given_values.items())
+    data = b"".join(netlink_socket.attribute(kind, value) for kind, value in given_values.items())
     assert len(data) % 4 == 0
-    assert netlink.attributes(data) == given_values
+    assert netlink_socket.attributes(data) == given_values
 
 
 @given(messages, st.integers(0, 1 << 31))
 def test_messages_round_trip(given_messages: list[Message], sequence: int) -> None:
-    replies = list(netlink.decode(netlink.encode(given_messages, sequence)))
+    replies = list(netlink_socket.decode(netlink_socket.encode(given_messages, sequence)))
     assert [(reply.kind, reply.body) for reply in replies] == [(m.kind, m.body) for m in given_messages]
     assert [reply.sequence for reply in replies] == list(range(sequence, sequence + len(replies)))
-    assert all(reply.flags & netlink.NLM_F_REQUEST for reply in replies)
+    assert all(reply.flags & netlink_socket.NLM_F_REQUEST for reply in replies)
 
 
 @given(st.binary(max_size=200))
 def test_damaged_input_is_a_value_error_or_nothing(data: bytes) -> None:
-    for decoder in (netlink.attributes, lambda raw: list(netlink.decode(raw))):
+    for decoder in (netlink_socket.attributes, lambda raw: list(netlink_socket.decode(raw))):
         try:
             decoder(data)
         except ValueError as error:
@@ -48,34 +48,34 @@ def test_damaged_input_is_a_value_error_or_nothing(data: bytes) -> None:
 
 @pytest.mark.parametrize(("kind", "nested"), [(1, 0x8001), (2, 0x4002)])
 def test_nested_and_byte_order_bits_are_no_part_of_the_type(kind: int, nested: int) -> None:
-    assert netlink.attributes(netlink.attribute(nested, b"x")) == {kind: b"x"}
+    assert netlink_socket.attributes(netlink_socket.attribute(nested, b"x")) == {kind: b"x"}
 
 
 def test_strings_and_numbers() -> None:
-    assert netlink.attribute(3, "eth0") == struct.pack("=HH", 9, 3) + b"eth0\0\0\0\0"
-    assert netlink.attribute(4, 1500) == struct.pack("=HHI", 8, 4, 1500)
+    assert netlink_socket.attribute(3, "eth0") == struct.pack("=HH", 9, 3) + b"eth0\0\0\0\0"
+    assert netlink_socket.attribute(4, 1500) == struct.pack("=HHI", 8, 4, 1500)
 
 
-def acknowledgement(code: int, text: str, capped: bool) -> netlink.Reply:
+def acknowledgement(code: int, text: str, capped: bool) -> netlink_socket.Reply:
     """NLMSG_ERROR as linux/netlink.h has it: code, echoed header (and payload unless capped), attributes."""
     payload = b"" if capped else bytes(8)
     body = struct.pack("=i", -code) + struct.pack("=IHHII", 16 + len(payload), 16, 5, 1, 0) + payload
-    body += netlink.attribute(netlink.NLMSGERR_ATTR_MSG, text)
-    flags = netlink.NLM_F_ACK_TLVS | (netlink.NLM_F_CAPPED if capped else 0)
-    return netlink.Reply(netlink.NLMSG_ERROR, flags, 1, body)
+    body += netlink_socket.attribute(netlink_socket.NLMSGERR_ATTR_MSG, text)
+    flags = netlink_socket.NLM_F_ACK_TLVS | (netlink_socket.NLM_F_CAPPED if capped else 0)
+    return netlink_socket.Reply(netlink_socket.NLMSG_ERROR, flags, 1, body)
 
 
 @pytest.mark.parametrize("capped", [True, False])
 def test_the_kernels_own_words(capped: bool) -> None:
-    error = netlink.failure(acknowledgement(errno.EINVAL, "Nexthop has invalid gateway", capped))
+    error = netlink_socket.failure(acknowledgement(errno.EINVAL, "Nexthop has invalid gateway", capped))
     assert error is not None
     assert (error.errno, error.strerror) == (errno.EINVAL, "Invalid argument (Nexthop has invalid gateway)")
-    assert netlink.failure(acknowledgement(0, "a warning", capped)) is None
+    assert netlink_socket.failure(acknowledgement(0, "a warning", capped)) is None
 
 
 def read(parser: Any, message: Message) -> Any:
     """The message as pyroute2 decodes it."""
-    found = parser(netlink.encode([message], 1))
+    found = parser(netlink_socket.encode([message], 1))
     found.decode()
     return found
 
