@@ -13,7 +13,7 @@ from hostagent.api.message import Answer, Reply, Request, error_reply
 from hostagent.api.ports import Engine, Images
 from hostagent.api.query import Query
 from hostagent.api.router import Route, Router
-from hostagent.api.streams import content_type
+from hostagent.api.streams import chunked_head, content_type, upgrade_head
 from hostagent.errors import EngineError
 from hostagent.model.stream import Hijacked
 
@@ -84,27 +84,31 @@ class Application:
         except EngineError as error:
             return _answering(error_reply(error.status, str(error)))
         route, variables = found
-        request = _request(exchange, path, asked or version.NEWEST, variables, query)
+        request = self._request(exchange, asked or version.NEWEST, variables, Query(query))
         return _calling(route, request)
 
+    def _request(
+        self, exchange: Exchange, asked: version.Version, variables: dict[str, str], query: Query
+    ) -> Request:
+        async def upgrade(multiplexed: bool) -> Hijacked:
+            # Clients that do not ask for an upgrade know only the old name of the stream.
+            upgrading = "upgrade" in exchange.headers
+            kind = content_type(multiplexed and upgrading, asked)
+            return await exchange.take(upgrade_head(kind, upgrading))
 
-def _request(
-    exchange: Exchange, path: str, asked: version.Version, variables: dict[str, str], query: str
-) -> Request:
-    async def upgrade(multiplexed: bool) -> Hijacked:
-        # Clients that do not ask for an upgrade know only the old name of the stream.
-        return await exchange.take(content_type(multiplexed and "upgrade" in exchange.headers, asked))
+        async def take_answer() -> Hijacked:
+            return await exchange.take(chunked_head(self._common))
 
-    return Request(
-        method=exchange.method,
-        path=path,
-        version=asked,
-        variables=variables,
-        query=Query(query),
-        headers=exchange.headers,
-        body=exchange.body,
-        upgrade=upgrade,
-    )
+        return Request(
+            method=exchange.method,
+            version=asked,
+            variables=variables,
+            query=query,
+            headers=exchange.headers,
+            body=exchange.body,
+            upgrade=upgrade,
+            take_answer=take_answer if exchange.chunked else None,
+        )
 
 
 def _calling(route: Route, request: Request) -> Action:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hostagent import wire
 from hostagent.api import filters
 from hostagent.api.message import NO_CONTENT, Answer, Reply, Request, Stream, json_reply
 from hostagent.api.ports import Engine
@@ -31,7 +30,11 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
     yield "POST", "/containers/{id}/rename", Route(handlers.rename)
     yield "POST", "/containers/{id}/resize", Route(handlers.resize)
     yield "POST", "/containers/{id}/attach", Route(handlers.attach, takes_connection=True)
-    yield "POST", "/containers/{id}/wait", Route(handlers.wait, abandoned_with_client=True)
+    yield (
+        "POST",
+        "/containers/{id}/wait",
+        Route(handlers.wait, abandoned_with_client=True, takes_connection=True),
+    )
     yield "GET", "/containers/{id}/logs", Route(handlers.logs, abandoned_with_client=True)
     yield "DELETE", "/containers/{id}", Route(handlers.remove)
 
@@ -117,11 +120,11 @@ class _Containers:
         early = request.version >= (1, 30)
         condition = (request.query.text("condition") if early else None) or "not-running"
         if condition not in _CONDITIONS:
-            raise Invalid(
-                f'invalid condition: "{condition}": must be one of {", ".join(sorted(_CONDITIONS))}'
-            )
-        waiter = self.engine.waiter(request.variables["id"], condition)
-        return Stream(_result(waiter)) if early else json_reply(await waiter)
+            raise Invalid(f'invalid condition: "{condition}"')
+        if not early or request.take_answer is None:
+            return json_reply(await self.engine.waiter(request.variables["id"], condition))
+        result = await self.engine.wait(request.variables["id"], condition, request.take_answer)
+        return json_reply(result) if result is not None else None
 
     async def logs(self, request: Request) -> Answer:
         query = request.query
@@ -139,10 +142,6 @@ class _Containers:
             raise Invalid("Bad parameters: you must choose at least one stream")
         tty, chunks = self.engine.logs(request.variables["id"], options)
         return Stream(chunks, content_type(not tty, request.version))
-
-
-async def _result(waiter: Awaitable[wire.WaitResult]) -> AsyncIterator[bytes]:
-    yield wire.encode(await waiter) + b"\n"
 
 
 def _signal(request: Request) -> str | None:

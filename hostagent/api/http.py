@@ -41,8 +41,10 @@ class Exchange:
     target: str
     headers: dict[str, str]
     body: IncomingBody
-    take: Callable[[str], Awaitable[Hijacked]]
-    """Answers 101 (or 200 without an Upgrade header) with this content type and takes the connection."""
+    chunked: bool
+    """Whether the client understands chunked bodies (HTTP/1.1)."""
+    take: Callable[[bytes], Awaitable[Hijacked]]
+    """Sends these bytes, the head of an answer, and takes the connection."""
 
 
 @dataclass(frozen=True)
@@ -187,13 +189,13 @@ class Connection(asyncio.BufferedProtocol):
         self._limit(None)
         self._head_begun = False
         self._body = body = IncomingBody(self._wanted)
-        upgrade = any(name == b"upgrade" for name, _ in head.headers)
         exchange = Exchange(
             method=head.method.decode("ascii"),
             target=head.target.decode("ascii", "surrogateescape"),
             headers={name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
             body=body,
-            take=lambda content_type: self._take(content_type, upgrade),
+            chunked=head.http_version == b"1.1",
+            take=self._take,
         )
         self._action = self._dispatch(exchange)
         self.task = self._loop.create_task(self._answer(self._action, exchange.method == "HEAD"))
@@ -337,7 +339,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # Taking the connection away
 
-    async def _take(self, content_type: str, upgrade: bool) -> Hijacked:
+    async def _take(self, head: bytes) -> Hijacked:
         body = self._body
         if self._taken or body is None or self._h11.our_state is not h11.SEND_RESPONSE:
             raise RuntimeError("a connection can be taken once, before its answer")
@@ -349,7 +351,7 @@ class Connection(asyncio.BufferedProtocol):
         early = self._h11.trailing_data[0] + bytes(self._ahead)
         # With a limit of 0 the transport reports anything that the socket did not take at once.
         self._transport.set_write_buffer_limits(high=0)
-        self._transport.write(_taken_head(content_type, upgrade))
+        self._transport.write(head)
         await self._writable.wait()
         if self._lost:
             raise Unavailable("the client went away")
@@ -393,11 +395,3 @@ def _as_reply(error: Exception) -> Reply:
         return error_reply(error.status, str(error))
     log.error("unexpected error", exc_info=error)
     return error_reply(500, f"internal error: {type(error).__name__}: {error}")
-
-
-def _taken_head(content_type: str, upgrade: bool) -> bytes:
-    if upgrade:
-        first, last = "HTTP/1.1 101 UPGRADED", "Connection: Upgrade\r\nUpgrade: tcp\r\n"
-    else:
-        first, last = "HTTP/1.1 200 OK", ""
-    return f"{first}\r\nContent-Type: {content_type}\r\n{last}\r\n".encode("ascii")

@@ -10,12 +10,13 @@ from hostagent import wire
 from hostagent.api.query import Query
 from hostagent.api.version import Version
 from hostagent.errors import Invalid
-from hostagent.model.stream import Upgrade
+from hostagent.model.stream import Hijacked, Upgrade
 
 JSON = "application/json"
 BODY_LIMIT = 16 << 20  # bytes of a JSON body; Docker sets none, and a create body has a few kilobytes
 
 Header = tuple[str, str]
+TakeAnswer = Callable[[], Awaitable[Hijacked]]
 
 
 class Body(Protocol):
@@ -33,13 +34,14 @@ class Request:
     """One request after routing: `variables` are the pattern's, `headers` have lower-case names."""
 
     method: str
-    path: str
     version: Version
     variables: Mapping[str, str]
     query: Query
     headers: Mapping[str, str]
     body: Body
     upgrade: Upgrade
+    take_answer: TakeAnswer | None
+    """Sends the head of a chunked JSON answer and takes the connection; None for HTTP/1.0, which has no chunks."""
 
     async def json(self) -> bytes:
         """The body, which must say that it is JSON unless it is empty. Raises Invalid."""

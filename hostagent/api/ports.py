@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hostagent import wire
 from hostagent.model.reference import Reference
-from hostagent.model.stream import AttachOptions, LogOptions, Upgrade
+from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 
 Filters = dict[str, list[str]]
 """Filter name -> accepted values, whatever form the client used."""
@@ -47,8 +47,14 @@ class Engine(Protocol):
 
     async def rename(self, ref: str, name: str, /) -> None: ...
 
+    async def wait(
+        self, ref: str, condition: str, take: Callable[[], Awaitable[Hijacked]], /
+    ) -> wire.WaitResult | None:
+        """The result if it is known already. If not, `take` gives the client's connection, its head sent, and whoever
+        outlives the daemon writes the only chunk at the exit; then None."""
+
     def waiter(self, ref: str, condition: str, /) -> Awaitable[wire.WaitResult]:
-        """Validates at once; awaiting the answer waits for not-running, next-exit or removed."""
+        """The same for clients that cannot have the head before the body. Validates at once."""
 
     def logs(self, ref: str, options: LogOptions, /) -> tuple[bool, AsyncIterator[bytes]]:
         """Whether the container has a TTY, and its log, framed in 8-byte headers unless it has."""

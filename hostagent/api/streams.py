@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from hostagent import wire
 from hostagent.api.ports import ReportProgress
@@ -18,6 +18,20 @@ _LINE_END = b"\r\n"
 def content_type(multiplexed: bool, version: Version) -> str:
     """Of a container's output: the multiplexed kind has a name of its own since API 1.42."""
     return MULTIPLEXED if multiplexed and version >= (1, 42) else RAW
+
+
+def upgrade_head(kind: str, asked: bool) -> bytes:
+    """The head before a raw stream: 101 when the client asked for an upgrade, as old ones do not."""
+    if asked:
+        return f"HTTP/1.1 101 UPGRADED\r\nContent-Type: {kind}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
+    return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n".encode()
+
+
+def chunked_head(headers: Sequence[tuple[str, str]]) -> bytes:
+    """The head of a JSON answer whose chunks somebody else will write, before the connection ends."""
+    last = (("Content-Type", "application/json"), ("Transfer-Encoding", "chunked"), ("Connection", "close"))
+    lines = [f"{name}: {value}\r\n" for name, value in (*headers, *last)]
+    return f"HTTP/1.1 200 OK\r\n{''.join(lines)}\r\n".encode()
 
 
 async def progress_lines(

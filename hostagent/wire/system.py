@@ -92,7 +92,7 @@ class Commit(Wire, frozen=True, kw_only=True):
     """The version of a helper program."""
 
     id: str = shown("", "ID")
-    expected: str = ""
+    expected: str = shown("")
 
 
 class AddressPool(Wire, frozen=True, kw_only=True):

@@ -167,6 +167,26 @@ class FakeEngine:
     async def rename(self, ref: str, name: str, /) -> None:
         self.find(ref).name = name
 
+    async def wait(
+        self, ref: str, condition: str, take: Callable[[], Awaitable[Hijacked]], /
+    ) -> wire.WaitResult | None:
+        one = self.find(ref)
+        self.calls.append(("wait", one.name, condition))
+        if condition == "not-running" and one.state == "exited":
+            return wire.WaitResult(status_code=one.exit_code)
+        hijacked = await take()
+        self.spawn(self.answer_wait(one, condition, hijacked.fd))
+        return None
+
+    async def answer_wait(self, one: FakeContainer, condition: str, fd: int) -> None:
+        """What a shim does at the exit."""
+        try:
+            await (one.removed if condition == "removed" else one.exited).wait()
+            body = wire.encode(wire.WaitResult(status_code=one.exit_code)) + b"\n"
+            os.write(fd, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        finally:
+            os.close(fd)
+
     def waiter(self, ref: str, condition: str, /) -> Awaitable[wire.WaitResult]:
         one = self.find(ref)
         self.calls.append(("wait", one.name, condition))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 
@@ -158,7 +159,8 @@ async def test_wait_sends_its_head_before_the_exit(client: Client, server: Serve
     assert head.startswith("HTTP/1.1 200")
     assert server.engine.last() == ("wait", "web", "next-exit")
     await server.engine.kill("web", None)
-    assert b'{"StatusCode":137}\n' in await client.reader.readuntil(b"\r\n0\r\n\r\n")
+    assert "transfer-encoding: chunked" in head.lower()
+    assert await client.reader.read() == b'13\r\n{"StatusCode":137}\n\r\n0\r\n\r\n'
 
 
 async def test_wait_in_old_versions_is_one_plain_answer(client: Client, server: Server) -> None:
@@ -280,3 +282,19 @@ async def test_push_load_save_import(client: Client, server: Server) -> None:
     assert json.loads(imported.body) == {"status": "sha256:1"}
     expected = ("import", "docker.io/library/mine:v1", "Imported from -", ["CMD ls", "ENV A=b"])
     assert server.images.last() == expected
+
+
+async def test_wait_for_what_has_ended_leaves_the_connection_alone(client: Client, server: Server) -> None:
+    await created(client)
+    await server.engine.kill("web", None)
+    for _ in range(2):
+        answer = await client.call("POST", "/v1.47/containers/web/wait")
+        assert answer.body == b'{"StatusCode":137}\n'
+
+
+async def test_wait_of_http_1_0_is_one_plain_answer(client: Client, server: Server) -> None:
+    await created(client)
+    client.writer.write(b"POST /v1.47/containers/web/wait HTTP/1.0\r\n\r\n")
+    await asyncio.sleep(0.01)
+    await server.engine.kill("web", None)
+    assert (await client.reader.read()).endswith(b'\r\n\r\n{"StatusCode":137}\n')
