@@ -57,9 +57,9 @@ class Http:
                 return self._ask(connection, method, target, headers=headers, body=body, timeout=timeout)
             except _Dropped:
                 connection.close()
-                # An idle connection may be closed by the peer at any time; only what changes nothing is
-                # sent again, because the peer may have acted on it before it went away.
-                if method not in ("GET", "HEAD") or not connection.used:
+                # The peer may close an idle connection, and the keeper one whose SSH connection broke. Only what
+                # changes nothing is sent again, because the engine may have acted on it before that.
+                if method not in ("GET", "HEAD"):
                     raise
             connection = _Connection(self.path, timeout)
             return self._ask(connection, method, target, headers=headers, body=body, timeout=timeout)
@@ -179,7 +179,6 @@ class _Connection:
     """One socket with its h11 state machine."""
 
     def __init__(self, path: str, timeout: float | None) -> None:
-        self.used = False
         self._h11 = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=1024 * 1024)
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._sock.settimeout(timeout)
@@ -241,7 +240,6 @@ class _Connection:
         if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
             return False
         self._h11.start_next_cycle()
-        self.used = True
         return True
 
     def stale(self) -> bool:

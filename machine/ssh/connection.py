@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from machine.errors import CommandFailed, Unavailable
 from machine.model.machine import Machine
+from machine.ssh.streamlocal import settle_all
 from machine.ssh.wire import Wire
 
 if TYPE_CHECKING:
@@ -115,7 +116,10 @@ class Connection:
         return completed
 
     def close(self) -> None:
+        transport = self._session.transport
         self._session.client.close()
+        if transport is not None:
+            settle_all(transport)
         if self._wire is not None:
             self._wire.close()
         for hop in self._hops:
@@ -152,7 +156,9 @@ def _feed(channel: paramiko.Channel, stdin: bytes | Iterable[bytes]) -> None:
     """Thread: writes the command's stdin. A command may end without reading it: that is its own affair."""
     try:
         for piece in (stdin,) if isinstance(stdin, bytes) else stdin:
-            channel.sendall(piece)
+            # paramiko copies what is left after each packet of 32 KiB: cubes of sugar, not the whole loaf.
+            for start in range(0, len(piece), _PIECE):
+                channel.sendall(piece[start : start + _PIECE])
         channel.shutdown_write()
     except (OSError, EOFError, _ssh_exception()):
         return

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
 
 class _Settled(threading.Event):
-    """What paramiko sets once the peer has answered; tells the caller too."""
+    """What paramiko sets once the peer has answered; tells the caller too, once."""
 
     def __init__(self, tell: Callable[[], None]) -> None:
         super().__init__()
         self._tell = tell
+        self._told = threading.Lock()
 
     def set(self) -> None:
         super().set()
-        self._tell()
+        if self._told.acquire(blocking=False):
+            self._tell()
 
 
 def begin_streamlocal(
@@ -120,6 +122,13 @@ def _begin(
         event.set()
     made: paramiko.Channel = channel
     return made
+
+
+def settle_all(transport: paramiko.Transport) -> None:
+    """Tells everyone who waits for a channel of a closed transport; paramiko forgets them when *we* close it."""
+    inner: Any = transport
+    for event in list(inner.channel_events.values()):
+        event.set()
 
 
 def grant(channel: paramiko.Channel, size: int) -> None:

@@ -73,8 +73,15 @@ def _tune(sock: socket.socket) -> None:
     """No Nagle; the kernel gives up a silent peer after about 20 s instead of 15 minutes (tcp(7))."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    options = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2), ("TCP_USER_TIMEOUT", 20_000))
-    for name, value in options:
+    options = {
+        "TCP_KEEPIDLE": 10,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 2,
+        "TCP_USER_TIMEOUT": 20_000,
+        # What waits in the kernel cannot be overtaken: a small request should not queue behind megabytes.
+        "TCP_NOTSENT_LOWAT": 256 * 1024,
+    }
+    for name, value in options.items():
         option = getattr(socket, name, None)  # macOS lacks some of them
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -70,10 +70,12 @@ async def _keep(record: Path, start: Start, engine: socket.socket, control: sock
 
 
 def _bind(path: Path) -> socket.socket:
-    """A listening unix socket, 0600 by the umask; a predecessor's file is removed (we hold its lock)."""
+    """A listening unix socket, 0600 from its first moment; a predecessor's is removed (we hold its lock)."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    before = os.umask(0o177)
     listener.bind(str(path))
+    os.umask(before)
     listener.listen(128)
     return listener
 

@@ -71,10 +71,14 @@ class LocalForward:
         def settled() -> None:
             if channel.active:
                 pipe.connect(sock)
-            else:
+                return
+            pipe.close()
+            if got.alive:
                 log.info("the host refused a connection to %s:%d", *self.target)
                 sock.close()
-                pipe.close()
+            else:
+                # It died under us; the next one will do.
+                self._link.want(lambda again: self._start(sock, again))
 
         channel = begin_tcp(
             got.transport,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import paramiko
 
 log = logging.getLogger("keeper")
-_PIECE: Final = 256 * 1024
+_PIECE: Final = 64 * 1024  # to the host at a turn: others wait for no more than that
 _GRANT: Final = 1024 * 1024  # bytes taken before the host hears of it: an eighth of the window
 
 

@@ -139,8 +139,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "Upgrade")
         self.send_header("Upgrade", "tcp")
         # The first bytes in one segment with the head.
-        self._headers_buffer.append(b"\r\nhello ")
-        self.flush_headers()
+        buffered = self.connection.makefile("wb", 65536)
+        with buffered:
+            plain, self.wfile = self.wfile, buffered
+            self.end_headers()
+            buffered.write(b"hello ")
+        self.wfile = plain
         while piece := self.rfile.read1(PIECE):
             self.wfile.write(piece.upper())
         self.wfile.write(b" bye")
