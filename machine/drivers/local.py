@@ -21,7 +21,7 @@ from machine.drivers.local_bundle import HostBundle, hierarchies
 from machine.drivers.local_files import resolver, write_network, write_seed
 from machine.drivers.local_network import Bridge, choose_address
 from machine.drivers.local_runtime import POWEROFF, Runtime
-from machine.errors import Conflict, MachineError, Unsupported, Usage
+from machine.errors import MachineError, Unsupported, Usage
 from machine.model.machine import Machine
 from machine.store.files import write_atomically
 from machine.store.store import Store
@@ -30,7 +30,6 @@ _TOOLS: Final = {
     "mmdebstrap": "mmdebstrap",
     "ip": "iproute2",
     "nft": "nftables",
-    "flock": "util-linux",
     "setpriv": "util-linux",
     "unshare": "util-linux",
 }
@@ -90,13 +89,15 @@ class LocalDriver:
         host = self.host(machine.name)
         if host.runtime.running():
             return machine
-        return self.boot(machine, host)
+        with host.runtime.exclusive():
+            return self.boot(machine, host)
 
     def stop(self, machine: Machine, say: Say, *, patience: float) -> None:
         host = self.host(machine.name)
         if host.runtime.running() and not host.runtime.stop(POWEROFF, patience):
             say(f"did not stop within {patience:g} s: killed")
-        self.halt(host)
+        with host.runtime.exclusive():
+            self.halt(host)
 
     def host(self, name: str) -> Host:
         directory = self._store.entry(name).directory / "local"
@@ -106,7 +107,10 @@ class LocalDriver:
         )
 
     def boot(self, machine: Machine, host: Host) -> Machine:
-        """From files to a running host. What was running under this name before is gone first."""
+        """From files to a running host; what was running under this name before is gone first.
+
+        The caller holds the runtime, here and in `halt`.
+        """
         lower = Path(machine.driver_data["rootfs"])
         if not lower.is_dir():
             raise MachineError(f"{lower} is gone, and it is the base of {machine.name}'s disk: restore it")
@@ -208,18 +212,18 @@ class _Host:
         self.undo(machine, say)
         host = self.driver.host(machine.name)
         host.make_folders()
-        write_seed(host.upper, self.order.spec(), f"i-{host.identity}-{os.urandom(4).hex()}")
-        machine = self.driver.boot(machine, host)
+        with host.runtime.exclusive():
+            write_seed(host.upper, self.order.spec(), f"i-{host.identity}-{os.urandom(4).hex()}")
+            machine = self.driver.boot(machine, host)
         say(machine.address)
         return machine
 
     def undo(self, machine: Machine, say: Say) -> None:
         host = self.driver.host(machine.name)
         if host.directory.is_dir():
-            self.driver.halt(host)
-            if host.runtime.running():
-                raise Conflict(f"{machine.name} is still running: its files are kept. Try again")
-            shutil.rmtree(host.directory)
+            with host.runtime.exclusive():
+                self.driver.halt(host)
+                shutil.rmtree(host.directory)
 
 
 def _file_system(path: Path) -> str:

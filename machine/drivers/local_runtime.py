@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +29,27 @@ class _State(msgspec.Struct, frozen=True):
     pid: int = 0
 
 
-@dataclass(frozen=True)
 class Runtime:
     """One container `name`, whose state is kept in `root` (of its own) and whose bundle is `bundle`."""
 
-    name: str
-    root: Path
-    bundle: Path
+    def __init__(self, name: str, root: Path, bundle: Path) -> None:
+        self.name, self.root, self.bundle = name, root, bundle
+        self._lock: int | None = None
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Around every change. Waits for a verb that a killed command has left running.
+
+        The runtime inherits the open lock file, so the lock is held until its verb has ended, even when we are killed
+        (flock(2): a lock belongs to the open file description). The container closes it before it does anything.
+        """
+        self._lock = os.open(self.root.parent / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(self._lock)
+            self._lock = None
 
     def create(self, console: Path) -> int:
         """Creates the container, its first process waiting; returns that process's ID."""
@@ -102,9 +118,14 @@ class Runtime:
         self, verb: str, *options: str, stdout: int = subprocess.PIPE
     ) -> subprocess.CompletedProcess[bytes]:
         command = [
-            # One verb at a time: if we are killed, the runtime ends its verb, and the next one waits for that.
-            *("flock", "--close", str(self.root / "lock")),
-            *(sys.executable, "-m", "hostagent.runtime", "--root", str(self.root), verb, *options, self.name),
+            sys.executable,
+            "-m",
+            "hostagent.runtime",
+            "--root",
+            str(self.root),
+            verb,
+            *options,
+            self.name,
         ]
         return subprocess.run(
             command,
@@ -112,6 +133,7 @@ class Runtime:
             stdout=stdout,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            pass_fds=() if self._lock is None else (self._lock,),
             timeout=60,
             check=False,
         )
