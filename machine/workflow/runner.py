@@ -29,23 +29,21 @@ class Runner:
                 self._progress(StepEvent(step.name, "kept", 0.0, "", step.describe()))
                 continue
             self._entry.journal.add("begun", step.name)
-            machine = self.once(step, machine, journalled=True)
+            machine = self._execute(step, machine)
         return machine
 
-    def once(self, step: Step, machine: Machine, *, journalled: bool = False) -> Machine:
-        """Executes one step and saves the record."""
+    def _execute(self, step: Step, machine: Machine) -> Machine:
         watch = _Watch(step, self._progress)
         watch.tell("running")
         try:
             machine = step.execute(machine, watch.say)
             self._entry.write(machine)
         except BaseException as error:
-            watch.tell("failed", str(error) or type(error).__name__)
-            if journalled:
-                self._entry.journal.add("failed", step.name, str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            watch.tell("failed", reason)
+            self._entry.journal.add("failed", step.name, reason)
             raise
-        if journalled:
-            self._entry.journal.add("done", step.name, watch.detail)
+        self._entry.journal.add("done", step.name, watch.detail)
         watch.tell("done")
         return machine
 
