@@ -55,7 +55,7 @@ class LocalDriver:
             )
         if os.geteuid() != 0:
             raise Unsupported(
-                "the local driver needs root, for namespaces and a bridge: run pymachine as  sudo -E pymachine …"
+                "the local driver needs root, for namespaces and a bridge: run pymachine as root (sudo pymachine …)"
             )
 
     def check_order(self, options: dict[str, str]) -> None:
