@@ -37,9 +37,12 @@ RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
 # linux/if_link.h, linux/veth.h, linux/if_addr.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 IFF_UP = 1
+
+NO_IPV6 = frozenset({errno.EAFNOSUPPORT})  # what `no_ipv6_address` meets on a kernel without IPv6
 
 LOOPBACK_INDEX = 1  # the kernel makes lo first in every network namespace
 
@@ -107,22 +110,36 @@ def new_bridge(name: str, mac: str, mtu: int) -> Message:
 
 
 def new_veth(host_name: str, bridge_index: int, interface: Interface, netns_fd: int) -> Message:
-    """A veth pair: one end here, up, on the bridge; the other, `interface`, in the netns of `netns_fd`."""
+    """A veth pair, both ends down: one here, on the bridge; `interface` in the namespace of `netns_fd`."""
     peer = _link_header() + attribute(IFLA_IFNAME, interface.name)
     peer += attribute(IFLA_ADDRESS, mac_bytes(interface.mac)) + attribute(IFLA_MTU, interface.mtu)
     peer += attribute(IFLA_NET_NS_FD, netns_fd)
-    body = _link_header(up=True) + attribute(IFLA_IFNAME, host_name) + attribute(IFLA_MTU, interface.mtu)
+    body = _link_header() + attribute(IFLA_IFNAME, host_name) + attribute(IFLA_MTU, interface.mtu)
     body += attribute(IFLA_MASTER, bridge_index) + _link_info("veth", attribute(VETH_INFO_PEER, peer))
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def no_ipv6_address(index: int = 0, name: str = "") -> Message:
+    """No automatic link-local IPv6 address for an interface that is still down, given by index or by name.
+
+    Each would be announced to every port of the bridge. EAFNOSUPPORT on a kernel without IPv6 (NO_IPV6).
+    """
+    mode = attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([IN6_ADDR_GEN_MODE_NONE]))
+    body = _link_header(index) + (attribute(IFLA_IFNAME, name) if name else b"")
+    return Message(RTM_NEWLINK, 0, body + attribute(IFLA_AF_SPEC, attribute(socket.AF_INET6, mode)))
 
 
 def hairpin(name: str) -> Message:
     """Let a bridge's port send back through itself what came in there."""
     mode = attribute(IFLA_BRPORT_MODE, b"\x01")
     info = attribute(IFLA_INFO_SLAVE_KIND, "bridge") + attribute(IFLA_INFO_SLAVE_DATA, mode)
-    return Message(
-        RTM_NEWLINK, 0, _link_header() + attribute(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, info)
-    )
+    body = _link_header() + attribute(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, info)
+    return Message(RTM_NEWLINK, 0, body)
+
+
+def link_up_by_name(name: str) -> Message:
+    """Bring an interface up whose index is not known yet."""
+    return Message(RTM_NEWLINK, 0, _link_header(up=True) + attribute(IFLA_IFNAME, name))
 
 
 def link_up(index: int) -> Message:
@@ -259,6 +276,8 @@ def configuration(interfaces: Sequence[Interface], indices: Sequence[int]) -> li
     """What finishes a container's network: lo up, then each interface's addresses, link and default route."""
     messages = [link_up(LOOPBACK_INDEX)]
     for interface, index in zip(interfaces, indices, strict=True):
+        if not any(":" in cidr for cidr in interface.addresses):
+            messages.append(no_ipv6_address(index))
         messages += [new_address(index, cidr) for cidr in interface.addresses]
         messages.append(link_up(index))
         if interface.gateway is not None:
@@ -273,4 +292,4 @@ def configure(interfaces: Sequence[Interface]) -> None:
     """
     indices = [socket.if_nametoindex(interface.name) for interface in interfaces]
     with Socket() as kernel:
-        kernel.request(*configuration(interfaces, indices))
+        kernel.request(*configuration(interfaces, indices), ignore=NO_IPV6)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unavailable
-from hostagent.kernel import netlink
+from hostagent.kernel import netlink, netlink_socket
 from hostagent.model.network import Interface, PortBinding
 from hostagent.network import ipam
 from hostagent.network.ports import PortReserver
@@ -220,10 +220,9 @@ class BridgeNetwork:
         if self._ports.disturbed():
             self.ensure()
         name = host_interface(container_id)
-        extra = [netlink.hairpin(name)] if self._hairpin else []
         for last_try in (False, True):
             try:
-                self._route.request(netlink.new_veth(name, self._index, interface, netns_fd), *extra)
+                self._route.request(*self._endpoint(name, interface, netns_fd), ignore=netlink.NO_IPV6)
                 return name
             except OSError as error:
                 if last_try or error.errno == errno.EXFULL:
@@ -234,6 +233,13 @@ class BridgeNetwork:
                 else:
                     self.ensure()
         raise AssertionError("the second try returns or raises")
+
+    def _endpoint(self, name: str, interface: Interface, netns_fd: int) -> Iterator[netlink_socket.Message]:
+        yield netlink.new_veth(name, self._index, interface, netns_fd)
+        yield netlink.no_ipv6_address(name=name)
+        yield netlink.link_up_by_name(name)
+        if self._hairpin:
+            yield netlink.hairpin(name)
 
     def _not_connected(self, container_id: str, error: OSError) -> EngineError:
         why = error.strerror

@@ -43,6 +43,7 @@ def test_what_the_kernel_has(world: World, reader: IPRoute) -> None:
         (address,) = inside.get_addr(index=card["index"], family=2)
         assert (address.get("address"), address["prefixlen"]) == ("172.17.0.2", 16)
         assert address.get("broadcast") == "172.17.255.255"
+        assert list(inside.get_addr(index=card["index"], family=10)) == []
         (default,) = inside.get_default_routes(family=2)
         assert default.get("gateway") == "172.17.0.1"
         (lo,) = inside.get_links(ifname="lo")

@@ -86,7 +86,7 @@ class TestAgainstPyroute2:
     def test_veth(self) -> None:
         message = read(ifinfmsg, netlink.new_veth("pm-0123456789ab", 7, ETH0, 42))
         assert message.get("ifname") == "pm-0123456789ab"
-        assert (message.get("master"), message.get("mtu"), message["flags"]) == (7, 1460, 1)
+        assert (message.get("master"), message.get("mtu"), message["flags"]) == (7, 1460, 0)
         assert message.get(("linkinfo", "kind")) == "veth"
         peer = message.get(("linkinfo", "data")).get("VETH_INFO_PEER")
         assert (peer.get("ifname"), peer.get("address"), peer.get("mtu")) == ("eth0", ETH0.mac, 1460)
@@ -110,7 +110,8 @@ class TestAgainstPyroute2:
 
     def test_no_gateway_no_route(self) -> None:
         inside = Interface("eth1", "02:42:0a:00:00:02", ("10.0.0.2/31",), None)
-        _, address, _ = netlink.configuration([inside], [6])
+        _, no_ipv6, address, _ = netlink.configuration([inside], [6])
+        assert read(ifinfmsg, no_ipv6)["index"] == 6
         assert read(ifaddrmsg, address).get("broadcast") is None
         assert [m.kind for m in netlink.configuration([], [])] == [netlink.RTM_NEWLINK]
 
