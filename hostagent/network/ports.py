@@ -11,7 +11,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unsupported
 from hostagent.model.network import ANY_ADDRESS, PortBinding, Protocol
@@ -46,12 +47,12 @@ class PortReserver:
                 f"publishing on the IPv6 address {binding.host_ip} is not built yet: give an IPv4 address"
             )
         if binding.host_port_end:
-            return self._first_of(binding, range(binding.host_port, binding.host_port_end + 1))
+            first, last = binding.host_port, binding.host_port_end
+            return _first_free(binding, range(first, last + 1), first, last)
         if binding.host_port:
             return self._hold(binding)
-        count = LAST_FREE - FIRST_FREE + 1
-        start = self._next - FIRST_FREE
-        held = self._first_of(binding, [FIRST_FREE + (start + step) % count for step in range(count)])
+        upwards = chain(range(self._next, LAST_FREE + 1), range(FIRST_FREE, self._next))
+        held = _first_free(binding, upwards, FIRST_FREE, LAST_FREE)
         port: int = held.getsockname()[1]
         self._next = port + 1 if port < LAST_FREE else FIRST_FREE
         return held
@@ -68,18 +69,18 @@ class PortReserver:
             )
             raise taken(binding, holder) from error
 
-    @staticmethod
-    def _first_of(binding: PortBinding, ports: range | list[int]) -> socket.socket:
-        for port in ports:
-            try:
-                return _bound(binding, port)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise _refusal(binding, port, error) from error
-        raise Conflict(
-            f"Bind for {binding.host_ip or ANY_ADDRESS} failed: all ports from {ports[0]} to {ports[-1]} are "
-            "allocated: choose other host ports"
-        )
+
+def _first_free(binding: PortBinding, ports: Iterable[int], first: int, last: int) -> socket.socket:
+    for port in ports:
+        try:
+            return _bound(binding, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise _refusal(binding, port, error) from error
+    raise Conflict(
+        f"Bind for {binding.host_ip or ANY_ADDRESS} failed: all ports from {first} to {last} are allocated: "
+        "choose other host ports"
+    )
 
 
 def _bound(binding: PortBinding, port: int) -> socket.socket:

@@ -23,7 +23,7 @@ CREATE TABLE network_ports (
     container_id TEXT NOT NULL,
     container_ip TEXT NOT NULL,
     container_port INTEGER NOT NULL,
-    PRIMARY KEY (bridge, proto, host_ip, host_port)
+    PRIMARY KEY (bridge, proto, host_port, host_ip)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX network_ports_by_container ON network_ports (bridge, container_id);
