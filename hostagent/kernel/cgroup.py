@@ -13,16 +13,13 @@ import time
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from hostagent.kernel import process
+from hostagent.kernel import cgroup_devices, process
 from hostagent.kernel.cgroup_files import Write, writes_v1, writes_v2
 from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
 from hostagent.kernel.fds import owned
 from hostagent.kernel.resources import Resources
 
 Pids = set[int]
-
-_DELETE_DEADLINE = 5.0
-"""Seconds until a cgroup whose processes are dying must be empty."""
 
 _NOT_BORN_THERE = frozenset({errno.EBUSY, errno.ENOENT, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EROFS})
 """A fork into the group is not possible, an ordinary one is: no group, no right, children with controllers, seccomp."""
@@ -71,6 +68,8 @@ class Cgroup:
             if tree := v1.get(write.controller):
                 done[write.controller] = True
                 self._apply(tree, write, warnings)
+        if v2 and resources.devices and "devices" not in v1:
+            self._limit_devices(v2, resources, warnings)
         for write in writes_v2(resources):
             if v2 and (write.controller in enabled or write.controller == "cgroup"):
                 self._apply(v2, write, warnings)
@@ -148,12 +147,12 @@ class Cgroup:
             self.thaw()
             time.sleep(0.002)
 
-    def delete(self) -> None:
-        """Remove the group and those below it, children first; waits up to 5 s for dying processes to leave.
+    def delete(self, seconds: float = 5.0) -> None:
+        """Remove the group and those below it, children first; waits `seconds` for dying processes to leave.
 
         Raises OSError(EBUSY) when processes remain.
         """
-        deadline = time.monotonic() + _DELETE_DEADLINE
+        deadline = time.monotonic() + seconds
         for tree in self.trees:
             _remove_tree(self.directory(tree), deadline)
 
@@ -220,6 +219,12 @@ class Cgroup:
             return frozenset(_read(f"{self.directory(tree)}/cgroup.controllers").split())
         except OSError:
             return frozenset()
+
+    def _limit_devices(self, tree: Hierarchy, resources: Resources, warnings: list[str]) -> None:
+        try:
+            cgroup_devices.attach(self.directory(tree), resources.devices)
+        except OSError as error:
+            warnings.append(f"access to devices is not limited: {error.strerror or error}")
 
     def _apply(self, tree: Hierarchy, write: Write, warnings: list[str]) -> None:
         try:

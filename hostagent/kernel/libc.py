@@ -62,6 +62,15 @@ def _encode(path: Path | None) -> bytes | None:
     return None if path is None else os.fsencode(path)
 
 
+def syscall(number: int, *arguments: int | bytes | None) -> int:
+    """Any call by its number on this architecture (syscall(2))."""
+    words = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    result: int = _library.syscall(ctypes.c_long(number), *words)
+    if result < 0:
+        fail(f"system call {number}")
+    return result
+
+
 def _syscall(name: str, *arguments: int | bytes | None, path: Path | None = None) -> int:
     words = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
     result: int = _library.syscall(ctypes.c_long(_NUMBERS[name]), *words)
