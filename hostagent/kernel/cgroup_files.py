@@ -1,4 +1,4 @@
-"""Which control files say what a container may use: pure functions from Resources to writes, for v1 and for v2."""
+"""Which control files say what a container may use: pure functions from Resources to writes, v1 and v2."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def writes_v2(resources: Resources) -> tuple[Write, ...]:
 
 
 def weight_from_shares(shares: int) -> int:
-    """cgroup v1 shares (2..262144, default 1024) as v2 weight (1..10000): the line that the OCI runtimes agreed on."""
+    """cgroup v1 shares (2..262144, default 1024) as v2 weight (1..10000), on the line that OCI runtimes use."""
     return 1 + ((min(max(shares, 2), 262_144) - 2) * 9_999) // 262_142
 
 

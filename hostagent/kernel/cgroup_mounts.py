@@ -6,14 +6,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 V1_CONTROLLERS = frozenset(
-    "blkio cpu cpuacct cpuset devices freezer hugetlb memory misc net_cls net_prio perf_event pids rdma".split()
+    (
+        "blkio",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "devices",
+        "freezer",
+        "hugetlb",
+        "memory",
+        "misc",
+        "net_cls",
+        "net_prio",
+        "perf_event",
+        "pids",
+        "rdma",
+    )
 )
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """One mounted tree. `controllers` names a v1 tree's controllers, or "name=systemd"; it is empty for v2, whose
-    controllers are told by cgroup.controllers in each directory."""
+    """One mounted tree. `controllers` names a v1 tree's controllers, or "name=systemd"; it is empty for v2,
+    whose controllers are told by cgroup.controllers in each directory."""
 
     mountpoint: str
     unified: bool

@@ -1,4 +1,4 @@
-"""Numbers of the Linux ABI that Python does not carry: <linux/sched.h>, <linux/mount.h>, <linux/prctl.h>, ..."""
+"""Numbers of the Linux ABI that Python does not carry: <linux/sched.h>, <linux/mount.h>, <linux/prctl.h>."""
 
 from __future__ import annotations
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from hostagent.kernel import libc
 
 MAX_MESSAGE = 1 << 18
-"""Largest message in bytes; SOCK_SEQPACKET keeps message borders, and the default send buffer holds this much less
-its overhead, so callers keep far below."""
+"""Largest message in bytes that is received whole; what can be sent is less (net.core.wmem_default)."""
 
 MAX_FDS = 253
 """SCM_MAX_FD (unix(7)): more in one message are refused by the kernel."""

@@ -1,7 +1,7 @@
 """The one module for paths inside a container's root.
 
 A container's files are hostile: any component may be a symlink that points at the host. Every lookup here is
-openat2(RESOLVE_IN_ROOT) from an fd of the root, so that "/" and ".." end at that root (openat2(2), Linux 5.6).
+openat2(RESOLVE_IN_ROOT) from an fd of the root: "/" and ".." end at that root (openat2(2), Linux 5.6).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
 
 @contextmanager
 def path_in_root(root_fd: int, path: str) -> Iterator[str]:
-    """A name (`/proc/self/fd/N`) that stands for `path` in the root, for calls such as mount(2) that take no fd."""
+    """A name (`/proc/self/fd/N`) that stands for `path` in the root, for calls that take no fd (mount(2))."""
     with owned(open_in_root(root_fd, path, os.O_PATH)) as fd:
         yield proc_name(fd)
 

@@ -102,7 +102,7 @@ def compile_filter(default: int, architectures: Sequence[str], rules: Iterable[R
 def _add(context: int, rule: Rule) -> None:
     library = _library()
     comparisons = (_Comparison * max(1, len(rule.conditions)))(
-        *((c.index, OPERATORS[c.operator], c.value, c.value_two) for c in rule.conditions)
+        *[_Comparison(c.index, OPERATORS[c.operator], c.value, c.value_two) for c in rule.conditions]
     )
     for name in rule.names:
         number = library.seccomp_syscall_resolve_name(name.encode())

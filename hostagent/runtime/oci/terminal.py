@@ -9,6 +9,8 @@ import signal
 import struct
 import termios
 import tty
+from collections.abc import Callable
+from functools import partial
 
 from hostagent.kernel import libc, pty
 from hostagent.runtime.birth import Child
@@ -21,13 +23,13 @@ class Relay:
 
     def __init__(self) -> None:
         self.master = -1
-        self._saved: list[object] | None = None
+        self._restore: Callable[[], None] | None = None
 
     def take(self, master: int) -> None:
         """From here on our own terminal, if stdin is one, is raw: each key is the program's."""
         self.master = master
         if os.isatty(0):
-            self._saved = list(termios.tcgetattr(0))
+            self._restore = partial(termios.tcsetattr, 0, termios.TCSADRAIN, termios.tcgetattr(0))
             tty.setraw(0)
             self.resize()
 
@@ -37,9 +39,9 @@ class Relay:
             pty.set_size(self.master, rows, columns)
 
     def release(self) -> None:
-        if self._saved is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
-            self._saved = None
+        if self._restore is not None:
+            self._restore()
+            self._restore = None
         if self.master >= 0:
             os.close(self.master)
             self.master = -1
