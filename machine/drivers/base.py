@@ -75,6 +75,12 @@ class Driver(Protocol):
     def check_order(self, options: dict[str, str]) -> None:
         """Raises Unsupported or Usage, in one sentence that says what to do, before anything is made."""
 
+    def prepare(self, say: Say) -> tuple[str, str]:
+        """Fetches and builds what `create` would have to, so that it then needs no network.
+
+        Returns the Python ("3.11") and the architecture (as `uname -m` has it) of the hosts that it makes.
+        """
+
     def user(self) -> str:
         """The account that `steps` lead to."""
 

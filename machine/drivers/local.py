@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -69,6 +70,11 @@ class LocalDriver:
                 f"{self._store.directory} is on an overlay file system, which cannot carry another one: "
                 "set PYMACHINE_HOME to a folder on a real disk or volume"
             )
+
+    def prepare(self, say: Say) -> tuple[str, str]:
+        self.check_order({})
+        local_rootfs.ensure(say)
+        return local_rootfs.PYTHON, platform.machine()
 
     def user(self) -> str:
         return "pymachine"

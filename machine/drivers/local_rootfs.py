@@ -20,6 +20,7 @@ from machine.store.cache import cache_directory
 from machine.store.lock import locked
 
 RELEASE: Final = "debian-12"
+PYTHON: Final = "3.11"
 _SUITE: Final = "bookworm"
 _OPTIONS: Final = (
     "--variant=minbase",
@@ -56,10 +57,10 @@ def ensure(say: Say) -> Path:
 
 
 def _build(target: Path, say: Say) -> None:
-    for left in target.parent.glob(".new-*"):
+    for left in target.parent.glob(f".new-{target.name}-*"):
         shutil.rmtree(left)  # of a build that was killed; ours is the only one, by the lock
     say("building, once (about a minute)")
-    work = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+    work = Path(tempfile.mkdtemp(prefix=f".new-{target.name}-", dir=target.parent))
     try:
         sources = work / "sources.list"
         sources.write_text("".join(f"{line}\n" for line in source_lines(_SUITE)))

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -197,5 +198,6 @@ def _unpacked(wheel: Path) -> Iterator[tuple[str, bytes]]:
 def _prune(folder: Path) -> None:
     """Keeps the eight bundles used last: a developer makes one with every change."""
     bundles = sorted(folder.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in bundles[8:]:
-        path.unlink(missing_ok=True)
+    left = [path for path in folder.glob(".new-*") if path.stat().st_mtime < time.time() - 3600]  # of a kill
+    for path in (*bundles[8:], *left):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -70,6 +70,10 @@ def activate(version: str) -> str:
     except SystemExit:
         if before not in ("", version) and os.path.isdir(f"{VERSIONS}/{before}/host"):
             switch(before, restart=True)
+        else:
+            subprocess.run(
+                ["systemctl", "--quiet", "stop", "pymachine.service"], check=False
+            )  # not over and over
         raise
 
 

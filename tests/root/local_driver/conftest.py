@@ -15,6 +15,7 @@ import pytest
 
 from machine.model.machine import Machine
 from machine.store.store import Store
+from machine.workflow.prepare import prepare
 from tests.servers.namespace import Namespace
 from tests.tools import need
 
@@ -93,11 +94,17 @@ def _cgroup(pid: str) -> str:
         return ""
 
 
-@pytest.fixture
-def computer(laptop: Namespace, tmp_path: Path) -> Iterator[Laptop]:
-    """A laptop; whatever a failed test left on it is removed."""
+@pytest.fixture(scope="session")
+def caches() -> None:
+    """Made where there is a network: the laptops of the tests have none."""
     for tool, package in (("mmdebstrap", "mmdebstrap"), ("nft", "nftables"), ("setpriv", "util-linux")):
         need(tool, package)
+    prepare(Store(), "local", lambda text: None)
+
+
+@pytest.fixture
+def computer(caches: None, laptop: Namespace, tmp_path: Path) -> Iterator[Laptop]:
+    """A laptop; whatever a failed test left on it is removed."""
     made = Laptop(laptop, tmp_path / "home")
     yield made
     for name in made.store.names():

@@ -14,8 +14,6 @@ def seconds(output: str, step: str) -> float:
 
 
 def test_create_stop_start_rm(computer: Laptop) -> None:
-    computer.call("host", "warm")  # builds the root filesystem where there is none yet
-    computer.call("rm", "warm")
     output = computer.call("host", "dev1")
     ready = seconds(output, "host dev1") + seconds(output, "ssh, host key verified")
     print(f"SSH ready {ready:.2f} s after create")
