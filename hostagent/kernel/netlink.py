@@ -37,6 +37,7 @@ RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
 # linux/if_link.h, linux/veth.h, linux/if_addr.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 29, 8
 IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
@@ -209,11 +210,10 @@ class Socket(netlink_socket.Socket):
     def __init__(self) -> None:
         super().__init__(socket.NETLINK_ROUTE)
 
-    def links(self, master: int = 0) -> list[Link]:
-        """All interfaces, or only those on the bridge with the index `master`."""
-        header = _link_header() + (attribute(IFLA_MASTER, master) if master else b"")
-        found = (_parse_link(body) for body in self.dump(RTM_GETLINK, header))
-        return [link for link in found if not master or link.master == master]
+    def links(self) -> list[Link]:
+        """All interfaces."""
+        header = _link_header() + attribute(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+        return [_parse_link(body) for body in self.dump(RTM_GETLINK, header)]
 
     def link(self, name: str) -> Link | None:
         """The interface of that name, or None."""

@@ -215,10 +215,13 @@ class BridgeNetwork:
     def connect(self, container_id: str, interface: Interface, netns_fd: int) -> str:
         """Put `interface` into the namespace and its other end on the bridge; returns the name of that end.
 
-        A bridge or table that somebody damaged is repaired first. EngineError when the kernel refuses.
+        A table that somebody has changed is written anew, a bridge that is gone is made again. EngineError when
+        the kernel refuses.
         """
-        if self._ports.disturbed():
+        if self._index == 0:
             self.ensure()
+        elif self._ports.disturbed():
+            self._ports.install(self.subnet)
         name = host_interface(container_id)
         for last_try in (False, True):
             try:
