@@ -78,7 +78,8 @@ class Laptop:
 
     def _remains(self) -> list[str]:
         tag = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:8]
-        cgroups = [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{tag}*")]
+        # os.walk passes over groups of others that vanish meanwhile.
+        cgroups = [path for path, _, _ in os.walk("/sys/fs/cgroup") if tag in path]
         processes = [pid for pid in os.listdir("/proc") if pid.isdigit() and tag in _cgroup(pid)]
         files = [str(path) for path in self.home.rglob("*")] if self.home.exists() else []
         mounts = [
