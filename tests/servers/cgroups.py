@@ -35,6 +35,18 @@ def processes(relative: str) -> set[int]:
     return found
 
 
+def children(relative: str) -> list[str]:
+    """Groups directly below, in all hierarchies."""
+    folders = (root + relative for root in _hierarchies())
+    return [
+        entry.path
+        for folder in folders
+        if os.path.isdir(folder)
+        for entry in os.scandir(folder)
+        if entry.is_dir(follow_symlinks=False)
+    ]
+
+
 def _hierarchies() -> Iterator[str]:
     """Mount points of all hierarchies: /sys/fs/cgroup itself on v2, its folders on v1 and hybrid."""
     if os.path.exists(f"{ROOT}/cgroup.controllers"):

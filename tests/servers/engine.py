@@ -76,7 +76,7 @@ class Engine:
         }
 
     def docker(
-        self, *argv: str, stdin: str | None = None, timeout: float = 60, cli: Path | None = None
+        self, *argv: str, stdin: str | None = None, timeout: float = 30, cli: Path | None = None
     ) -> Result:
         """Run the docker CLI; never raises on a failing exit code. Without `stdin` it is /dev/null."""
         done = subprocess.run(
@@ -92,7 +92,7 @@ class Engine:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
-    def ok(self, *argv: str, stdin: str | None = None, timeout: float = 60) -> str:
+    def ok(self, *argv: str, stdin: str | None = None, timeout: float = 30) -> str:
         """Like `docker`, but must exit 0; gives stdout without the last newline."""
         result = self.docker(*argv, stdin=stdin, timeout=timeout)
         assert result.code == 0, f"docker {' '.join(argv)}: exit {result.code}\n{result.out}{result.err}"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.leaks import ENGINE, TAG
-from tests.servers.cgroups import processes, remove_cgroup
+from tests.servers.cgroups import children, processes, remove_cgroup
 from tests.servers.engine import REGISTRY_PORT, Engine
 from tests.servers.namespace import Namespace, children_of, command_line, connect
 
@@ -37,7 +37,8 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=SOURCE,
+                # nsenter goes to the root folder of the mount namespace: say where the code is.
+                env=os.environ | {"PYTHONPATH": str(SOURCE)},
             )
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
@@ -72,7 +73,13 @@ class Daemon:
     def residue(self, seconds: float = 5) -> list[str]:
         """What containers left on the host although all are removed; waits a little for it to go."""
         deadline = time.monotonic() + seconds
-        while left := [*self._processes(), *self._mounts(), *self._links(), *self._folders()]:
+        while left := [
+            *self._processes(),
+            *self._mounts(),
+            *self._links(),
+            *self._folders(),
+            *self._groups(),
+        ]:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
@@ -80,7 +87,7 @@ class Daemon:
 
     def _processes(self) -> Iterator[str]:
         for pid in processes(f"{self._parent}"):
-            if pid != self.pid:
+            if pid not in (self.pid, self.launcher_pid):
                 yield f"process {pid} in the engine's cgroup: {command_line(pid)}"
 
     def _mounts(self) -> Iterator[str]:
@@ -97,6 +104,9 @@ class Daemon:
             path = self._work / folder
             if path.is_dir():
                 yield from (f"file {entry}" for entry in path.iterdir())
+
+    def _groups(self) -> Iterator[str]:
+        yield from (f"cgroup {path}" for path in children(f"{self._parent}/c"))
 
     def kill(self) -> None:
         """kill -9 the daemon."""
