@@ -143,9 +143,10 @@ def _launch(machine: Machine, paths: KeeperPaths, record: Path, idle: float, pas
     with open(paths.log, mode, opener=lambda path, flags: os.open(path, flags, 0o600)) as log:
         before = log.tell()
         try:
-            # It forks once it listens; only the log is inherited.
+            # It forks once it listens; only the log is inherited. -P: a folder "machine" where the user happens to
+            # be is not ours.
             done = subprocess.run(
-                [sys.executable, "-m", "machine.client.keeper", record, paths.directory, machine.name],
+                [sys.executable, "-P", "-m", "machine.client.keeper", record, paths.directory, machine.name],
                 input=start,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
