@@ -10,7 +10,7 @@ from hostagent.api.message import NO_CONTENT, Answer, Reply, Request, Stream, js
 from hostagent.api.ports import Engine
 from hostagent.api.router import Route
 from hostagent.api.streams import content_type
-from hostagent.errors import Invalid
+from hostagent.errors import EngineError, Invalid
 from hostagent.model.stream import AttachOptions, LogOptions
 
 _CONDITIONS = frozenset({"not-running", "next-exit", "removed"})
@@ -80,7 +80,12 @@ class _Containers:
         return NO_CONTENT
 
     async def kill(self, request: Request) -> Answer:
-        await self.engine.kill(request.variables["id"], request.query.text("signal"))
+        ref = request.variables["id"]
+        try:
+            await self.engine.kill(ref, request.query.text("signal"))
+        except EngineError as error:
+            # Docker says so for all reasons, and with the name that was used.
+            raise type(error)(f"cannot kill container: {ref}: {error}") from error
         return NO_CONTENT
 
     async def rename(self, request: Request) -> Answer:

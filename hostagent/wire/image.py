@@ -10,7 +10,7 @@ from hostagent.wire.container import NEVER, DriverData
 class RootFS(Wire, frozen=True, kw_only=True):
     """The layers of an image by diff ID, lowest first."""
 
-    type: str = "layers"
+    type: str = shown("layers")
     layers: list[str] = []
 
 

@@ -103,6 +103,11 @@ async def test_container_life(client: Client, server: Server) -> None:
 async def test_errors_have_dockers_shape(client: Client) -> None:
     answer = await client.call("POST", "/v1.47/containers/ghost/start")
     assert (answer.status, json.loads(answer.body)) == (404, {"message": "No such container: ghost"})
+    kill = await client.call("POST", "/v1.47/containers/ghost/kill")
+    assert (kill.status, json.loads(kill.body)["message"]) == (
+        404,
+        "cannot kill container: ghost: No such container: ghost",
+    )
     missing = await client.call("POST", "/v1.47/containers/create", b'{"Image": "missing"}')
     assert (missing.status, json.loads(missing.body)["message"]) == (404, "No such image: missing:latest")
 
