@@ -93,13 +93,15 @@ class Cgroup:
     def add(self, pid: int, trees: tuple[Hierarchy, ...] | None = None) -> None:
         """Move process `pid` into the group, in all hierarchies or in `trees`; 0 is the caller.
 
-        In a hierarchy without the group it stays put. Raises OSError(EBUSY) where a v2 group has children with
+        A caller must be single-threaded. In a hierarchy without the group it stays put. Raises OSError(EBUSY) where a v2 group has children with
         controllers (no internal processes).
         """
         data = str(pid).encode()
         for tree in self.trees if trees is None else trees:
+            # v1: one thread that moves itself takes no lock, and so waits for no grace period (Linux 5.5).
+            file = "tasks" if pid == 0 and not tree.unified else "cgroup.procs"
             try:
-                _write(f"{self.directory(tree)}/cgroup.procs", data)
+                _write(f"{self.directory(tree)}/{file}", data)
             except OSError as error:
                 if error.errno not in {errno.ENOENT, errno.EROFS, errno.EACCES}:
                     raise
