@@ -42,7 +42,9 @@ class Facts(msgspec.Struct, frozen=True):
     versions: tuple[str, ...]
 
 
-class _Active(msgspec.Struct, frozen=True):
+class Active(msgspec.Struct, frozen=True):
+    """The version that runs now, and the highest Engine API version that it speaks."""
+
     active: str
     api: str
 
@@ -67,18 +69,28 @@ class AgentStep:
         made = bundle.ensure(Target(".".join(map(str, facts.python)), facts.arch), say)
         if made.version not in facts.versions:
             say(f"sending {made.size / 1e6:.1f} MB")
-            _remote(connection, ["install", made.version, made.sha256, str(made.size)], made)
-        # Its packages are what the agent needs, and its apt would hold locks. The exit status is not asked: 2 means
-        # that some module was unhappy, which is for the log; what matters is whether the agent starts.
-        say("waiting for the host's first boot to end")
-        connection.run("cloud-init status --wait >/dev/null 2>&1", check=False, timeout=900)
-        say("starting")
-        answer = msgspec.json.decode(_remote(connection, ["activate", made.version]), type=_Active)
+            send(connection, made)
+        answer = activate(connection, made.version, say)
         say(f"{answer.active}, API {answer.api}")
         return replace(machine, agent=answer.active)
 
     def undo(self, machine: Machine, say: Say) -> None:
         """Nothing: the host that it is on goes as a whole."""
+
+
+def send(connection: Connection, made: Bundle) -> None:
+    """Unpacks the bundle beside the versions that are there. MachineError: it arrived damaged, or a full disk."""
+    _remote(connection, ["install", made.version, made.sha256, str(made.size)], made)
+
+
+def activate(connection: Connection, version: str, say: Say) -> Active:
+    """Switches to an installed version; one that does not start is switched back, and MachineError raised."""
+    # The first boot installs what the agent needs, and its apt would hold locks. The exit status is not asked: 2 means
+    # that some module was unhappy, which is for the log; what matters is whether the agent starts.
+    say("waiting for the host's first boot to end")
+    connection.run("cloud-init status --wait >/dev/null 2>&1", check=False, timeout=900)
+    say("starting")
+    return msgspec.json.decode(_remote(connection, ["activate", version]), type=Active)
 
 
 def _facts(connection: Connection, machine: Machine) -> Facts:

@@ -63,6 +63,8 @@ class RotateHostKeyStep:
         return "make a new host key on the host, put it on record, switch to it, check it by a new login"
 
     def execute(self, machine: Machine, say: Say) -> Machine:
+        from machine.ssh.hostkey import fingerprint
+
         connection = self.session.connection(machine, say)
         if machine.next_host_key is None:
             command = _MAKE.format(comment=shlex.quote(machine.name))
@@ -75,6 +77,7 @@ class RotateHostKeyStep:
         self.session.connection(machine, say)
         self.entry.write(machine)
         forget_first_host_key(self.entry)
+        say(fingerprint(machine.host_key))
         return machine
 
     def undo(self, machine: Machine, say: Say) -> None:

@@ -12,46 +12,54 @@ from tests.root.local_driver.conftest import Laptop
 
 pytestmark = pytest.mark.root
 
-# Moments (seconds) spread over a create that takes about two; the host's boot is where most can go wrong.
-MOMENTS = (0.15, 0.35, 0.5, 0.7, 1.2, 1.8)
+# Seconds, spread over a create that takes about three.
+RESUMED = (0.3, 0.5, 0.9, 1.7, 2.0, 2.6)
+REMOVED = (0.2, 0.4, 0.6, 1.2, 2.2)
 
 
 def kill_create(computer: Laptop, moment: float) -> bool:
     """Whether it was still running when the signal came."""
-    process = computer.process("host", "dev1")
+    process = computer.process("create", "dev1")
     time.sleep(moment)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     return process.returncode == -signal.SIGKILL
 
 
+def check(computer: Laptop) -> None:
+    """It is whole: reachable by its rotated key, and its engine answers."""
+    (summary,) = computer.store.list()
+    assert summary.complete and summary.machine is not None
+    assert summary.machine.agent and summary.machine.next_host_key is None
+    assert computer.ssh("dev1", "hostname; systemctl is-active pymachine.service") == "dev1\nactive"
+
+
 def test_resumed(computer: Laptop) -> None:
-    for moment in MOMENTS:
+    for moment in RESUMED:
         if kill_create(computer, moment):
-            computer.call("host", "dev1")
-        (summary,) = computer.store.list()
-        assert summary.complete and summary.machine is not None, moment
-        assert computer.ssh("dev1", "hostname") == "dev1", moment
-        assert computer.machine("dev1").next_host_key is None
+            computer.call("create", "dev1")
+        check(computer)
         computer.call("rm", "dev1")
         assert computer.remains() == [], moment
 
 
 def test_removed(computer: Laptop) -> None:
-    for moment in MOMENTS:
+    for moment in REMOVED:
         kill_create(computer, moment)
         if computer.store.names():
             computer.call("rm", "dev1")
         assert computer.remains() == [], moment
 
 
-def test_killed_again_and_again(computer: Laptop) -> None:
-    chance = random.Random(1)
-    for _ in range(4):
+@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.long)])
+def test_killed_again_and_again(computer: Laptop, kills: int) -> None:
+    chance = random.Random(kills)
+    for _ in range(kills):
         kill_create(computer, chance.uniform(0.1, 1.5))
-    if not computer.store.names() or not computer.store.list()[0].complete:
-        computer.call("host", "dev1")
-    assert computer.ssh("dev1", "hostname") == "dev1"
+        if computer.store.names() and computer.store.list()[0].complete:
+            computer.call("rm", "dev1")
+    computer.call("create", "dev1")
+    check(computer)
 
 
 def test_a_killed_removal_is_finished(computer: Laptop) -> None:

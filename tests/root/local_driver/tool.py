@@ -6,16 +6,24 @@ the name of its class. `host` makes the host and logs in, without the engine.
 
 from __future__ import annotations
 
+import hashlib
+import io
+import platform
 import sys
+import tarfile
+from pathlib import Path
 
 from machine.drivers import base as drivers
 from machine.errors import MachineError
 from machine.model.machine import Machine
 from machine.store.store import Store
+from machine.workflow import bundle
+from machine.workflow.bundle import Bundle, Target
 from machine.workflow.create import create
 from machine.workflow.plan import plan
 from machine.workflow.power import start, state, stop
 from machine.workflow.progress import StepEvent
+from machine.workflow.provision import activate, send
 from machine.workflow.remove import remove
 from machine.workflow.runner import Runner
 from machine.workflow.session import Session
@@ -37,6 +45,25 @@ def make_host(store: Store, name: str) -> None:
         entry.journal.add("complete")
 
 
+def install_broken(machine: Machine, folder: Path) -> None:
+    """Installs a version whose daemon ends at once, by the workflow's own means."""
+    good = bundle.ensure(Target("3.11", platform.machine()), lambda detail: None)
+    path = folder / "broken.tar.gz"
+    with tarfile.open(good.path) as source, tarfile.open(path, "w:gz") as target:
+        for info in source:
+            data = source.extractfile(info)
+            content = (
+                b"raise SystemExit('broken on purpose')" if info.name.endswith("daemon/main.py") else None
+            )
+            info.size = info.size if content is None else len(content)
+            target.addfile(info, data if content is None else io.BytesIO(content))
+    made = Bundle("0.0.0-broken", hashlib.sha256(path.read_bytes()).hexdigest(), path)
+    with Session() as session:
+        connection = session.connection(machine, lambda detail: None)
+        send(connection, made)
+        activate(connection, made.version, lambda detail: None)
+
+
 def main() -> None:
     verb, name, *rest = sys.argv[1:]
     store = Store()
@@ -54,6 +81,8 @@ def main() -> None:
             store.save(machine)
         case "start":
             start(store, name, tell)
+        case "break":
+            install_broken(store.get(name), Path(rest[0]))
         case "state":
             print(state(store, store.get(name)))
         case "ssh":
