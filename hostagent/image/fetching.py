@@ -17,7 +17,10 @@ PARALLEL = 4  # layers in the works at once, per operation
 
 
 class Locks:
-    """One lock per key, as long as somebody wants it: two operations do not make the same layer twice."""
+    """One lock per `layer_key` or `blob_key`, while it is wanted: two operations do not make the same thing twice.
+
+    The bottom layer of an uncompressed image has one digest as blob, diff ID and chain ID: hence keys, not digests.
+    """
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -63,7 +66,7 @@ class LayerMaker:
         """
         store = self._store
         lease.take(layer_key(chain_id))
-        async with self.locks.hold(chain_id):
+        async with self.locks.hold(layer_key(chain_id)):
             if store.has_layer(chain_id):
                 size = store.layer_size(chain_id)
                 if size is not None:

@@ -117,7 +117,7 @@ class Pull:
         lease.take(blob_key(digest))
 
         async def source() -> Part:
-            async with self.maker.locks.hold(digest):
+            async with self.maker.locks.hold(blob_key(digest)):
                 if not self.store.has_blob(digest):
                     into = lease.scratch("blob")
                     fetch = Fetch(access, digest, descriptor.size, str(into))

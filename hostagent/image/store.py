@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.errors import EngineError
+from hostagent.image import fulldisk
 from hostagent.image.config import parse_config
+from hostagent.image.fulldisk import is_full
 from hostagent.image.trees import remove_tree
 from hostagent.kernel import libc
 from hostagent.model.image import Image
@@ -102,6 +104,10 @@ class ImageStore:
         lease = Lease(self._leases, self)
         try:
             yield lease
+        except (OSError, sqlite3.OperationalError) as error:
+            if is_full(error):
+                raise EngineError(fulldisk.TEXT) from error
+            raise
         finally:
             swept = self.sweep(lease.release())
             await self.delete([*swept, *(path for path in lease.made if path.exists())])

@@ -212,8 +212,9 @@ def _parse(block: bytes) -> tuple[Entry, bytes, bytes]:
     name, mode, uid, gid, size, mtime, checksum, kind, link, magic, _, _, _, major, minor, prefix = (
         _HEADER.unpack(block)
     )
-    # The checksum is taken with its own field as spaces.
-    if sum(block) - sum(checksum) + 256 != _number(checksum):
+    # The checksum is taken with its own field as spaces; without a number in it this is something else.
+    digits = checksum.strip(b" \0")
+    if not digits.isdigit() or sum(block) - sum(checksum) + 256 != int(digits, 8):
         raise Invalid("this is not a tar archive, or it is damaged: a header's checksum is wrong")
     entry = Entry()
     entry.name = name.split(b"\0", 1)[0]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from hostagent.errors import Invalid
+from hostagent.image.fulldisk import is_full
 from hostagent.image.tar_reader import (
     BLOCK_DEVICE,
     CHARACTER,
@@ -109,7 +110,7 @@ class Unpacker:
                 else:
                     self._apply(reader, entry, parent + b"/" + base if base else self._root)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_full(error):
                     raise
                 raise Invalid(f"cannot apply {show(entry.name)}: {error.strerror}") from error
             except OverflowError as error:

@@ -9,7 +9,6 @@ side, so layers unpack in parallel without the daemon's GIL and without an inter
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 import signal
@@ -19,7 +18,8 @@ from typing import NoReturn
 import msgspec
 
 from hostagent import errors
-from hostagent.image import work
+from hostagent.image import fulldisk, work
+from hostagent.image.fulldisk import is_full
 from hostagent.image.jobs import Answer, Failed, Job, LocalJob, Message, Report, Request, Step
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
@@ -51,12 +51,8 @@ def describe(error: BaseException) -> Failed:
     """The report of an exception."""
     if isinstance(error, errors.EngineError):
         return Failed(type(error).__name__, str(error)[:TEXT_LIMIT])
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failed(
-            "EngineError",
-            "no space left on the engine's disk; nothing was kept: remove images or containers "
-            "that are not needed (docker image prune, docker container prune), then try again",
-        )
+    if is_full(error):
+        return Failed("EngineError", fulldisk.TEXT)
     return Failed("EngineError", f"{type(error).__name__}: {error}"[:TEXT_LIMIT])
 
 
@@ -125,9 +121,13 @@ def _reap(jobs: dict[int, int]) -> None:
         if pid == 0:
             return
         number = jobs.pop(pid)
-        if os.WIFSIGNALED(status):
-            name = signal.Signals(os.WTERMSIG(status)).name
-            text = f"a job of the image worker was killed by {name} (out of memory?); nothing was kept: try again"
+        if status != 0:
+            how = (
+                f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+                if os.WIFSIGNALED(status)
+                else "broken off"
+            )
+            text = f"a job of the image worker was {how} (out of memory?); nothing was kept: try again"
             _send(number, Failed("EngineError", text))
 
 

@@ -35,27 +35,40 @@ class RegistryConfig:
                     host = mirror.partition("://")[2].partition("/")[0]
                     found.append(Endpoint(mirror.rstrip("/"), not self._is_insecure(host), mirror=True))
             return (*found, Endpoint(f"https://{HUB}"))
-        if self._is_insecure(domain):
-            return (Endpoint(f"https://{domain}", verify=False), Endpoint(f"http://{domain}"))
-        return (Endpoint(f"https://{domain}"),)
+        secure = Endpoint(f"https://{domain}", verify=not self._is_insecure(domain))
+        if secure.verify:
+            return (secure,)
+        plain = Endpoint(f"http://{domain}")
+        # On loopback there is hardly ever TLS, and some servers let a TLS greeting wait until it times out.
+        return (plain, secure) if is_loopback(domain) else (secure, plain)
 
     def _is_insecure(self, domain: str) -> bool:
-        if domain in self.insecure:
-            return True
-        host = domain.rpartition(":")[0] if domain.rpartition(":")[2].isdigit() else domain
-        host = host.strip("[]")
-        if host == "localhost" or host in self.insecure:
+        host = host_of(domain)
+        if domain in self.insecure or host in self.insecure or is_loopback(domain):
             return True
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        if address.is_loopback:
-            return True
         for entry in self.insecure:
             try:
                 if address in ipaddress.ip_network(entry, strict=False):
                     return True
             except ValueError:
                 continue  # a name, compared above
+        return False
+
+
+def host_of(domain: str) -> str:
+    """A registry's name without its port, and an IPv6 address without brackets."""
+    host, _, port = domain.rpartition(":")
+    return (host if host and port.isdigit() else domain).strip("[]")
+
+
+def is_loopback(domain: str) -> bool:
+    """Whether it is this host's own; Docker too speaks plain http to those unasked."""
+    host = host_of(domain)
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
         return False
