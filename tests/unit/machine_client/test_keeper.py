@@ -99,6 +99,15 @@ def test_large_bodies_both_ways_at_once(host: Host) -> None:
     assert host.sshd.handshakes() == 1
 
 
+def test_keys_are_renewed_in_the_middle_of_a_stream(host: Host) -> None:
+    """paramiko asks for new keys after 512 MiB; whoever sends from its own thread then waits for itself."""
+    http = Http(ensure_keeper(host.machine))
+    size = 600_000_000
+    assert sum(map(len, http.request("GET", f"/source?size={size}").pieces())) == size
+    http.close()
+    assert status(host).handshakes == 1
+
+
 def test_an_answer_in_two_pieces_does_not_wait_for_an_ack(host: Host) -> None:
     """Nagle on either side would make it 40 ms and more."""
     path = ensure_keeper(host.machine)
