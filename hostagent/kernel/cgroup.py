@@ -22,7 +22,7 @@ from hostagent.kernel.resources import Resources
 Pids = set[int]
 
 _NOT_BORN_THERE = frozenset({errno.EBUSY, errno.ENOENT, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EROFS})
-"""A fork into the group is not possible, an ordinary one is: no group, no right, children with controllers, seccomp."""
+"""Then an ordinary fork may do: no group, no right, no such call, a group that has children with controllers."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,19 @@ class Cgroup:
         enabled = self._controllers_v2(v2) if v2 else frozenset()
         v1 = {name: tree for tree in self.trees for name in tree.controllers}
         done: dict[str, bool] = {}
+        refused: list[tuple[Hierarchy, Write]] = []
         for write in writes_v1(resources):
             if tree := v1.get(write.controller):
                 done[write.controller] = True
-                self._apply(tree, write, warnings)
+                if self._apply(tree, write):
+                    refused.append((tree, write))
+        # v1 refuses memory above memory+swap: when both are raised, the first goes through after the second.
+        warnings += filter(None, (self._apply(tree, write) for tree, write in refused))
         if v2 and resources.devices and "devices" not in v1:
             self._limit_devices(v2, resources, warnings)
         for write in writes_v2(resources):
             if v2 and (write.controller in enabled or write.controller == "cgroup"):
-                self._apply(v2, write, warnings)
+                warnings += filter(None, (self._apply(v2, write),))
             elif write.controller not in done and not (write.controller == "io" and "blkio" in done):
                 warnings.append(f"{write.file} not set: this host has no {write.controller} controller")
         return warnings
@@ -93,8 +97,8 @@ class Cgroup:
     def add(self, pid: int, trees: tuple[Hierarchy, ...] | None = None) -> None:
         """Move process `pid` into the group, in all hierarchies or in `trees`; 0 is the caller.
 
-        A caller must be single-threaded. In a hierarchy without the group it stays put. Raises OSError(EBUSY) where a v2 group has children with
-        controllers (no internal processes).
+        A caller that moves itself must be single-threaded. In a hierarchy without the group a process stays put.
+        Raises OSError(EBUSY) where a v2 group has children with controllers (no internal processes).
         """
         data = str(pid).encode()
         for tree in self.trees if trees is None else trees:
@@ -228,13 +232,15 @@ class Cgroup:
         except OSError as error:
             warnings.append(f"access to devices is not limited: {error.strerror or error}")
 
-    def _apply(self, tree: Hierarchy, write: Write, warnings: list[str]) -> None:
+    def _apply(self, tree: Hierarchy, write: Write) -> str | None:
+        """A warning when it cannot be done."""
         try:
             _write(f"{self.directory(tree)}/{write.file}", write.value.encode())
         except FileNotFoundError:
-            warnings.append(f"{write.file} not set: this kernel has no such control")
+            return f"{write.file} not set: this kernel has no such control"
         except OSError as error:
-            warnings.append(f"{write.file} = {write.value} not set: {error.strerror}")
+            return f"{write.file} = {write.value} not set: {error.strerror}"
+        return None
 
 
 def _places(pid: int) -> dict[tuple[str, ...], str]:

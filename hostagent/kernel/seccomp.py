@@ -85,8 +85,7 @@ def compile_filter(default: int, architectures: Sequence[str], rules: Iterable[R
     if not context:
         raise OSError("libseccomp: cannot make a filter")
     try:
-        for token in tokens[1:]:
-            _check(library.seccomp_arch_add(context, token), "add an architecture")
+        _set_architectures(context, tokens)
         _check(library.seccomp_attr_set(context, _FILTER_OPTIMIZE, _BINARY_TREE), "optimize")
         for rule in rules:
             if rule.action != default:  # libseccomp refuses what says nothing
@@ -97,6 +96,17 @@ def compile_filter(default: int, architectures: Sequence[str], rules: Iterable[R
     names = tuple(name for rule in rules for name in rule.names)
     newest = [(name, token, _newest(token, names)) for name, token in zip(architectures, tokens, strict=True)]
     return _enosys_prefix(newest) + program
+
+
+def _set_architectures(context: int, tokens: Sequence[int]) -> None:
+    """A new filter is for this machine's own architecture, which need not be among those that are wanted."""
+    library = _library()
+    native = library.seccomp_arch_native()
+    for token in tokens:
+        if token != native:
+            _check(library.seccomp_arch_add(context, token), "add an architecture")
+    if native not in tokens:
+        _check(library.seccomp_arch_remove(context, native), "remove an architecture")
 
 
 def _add(context: int, rule: Rule) -> None:
@@ -171,7 +181,9 @@ def _library() -> ctypes.CDLL:
     library.seccomp_release.restype = None
     library.seccomp_arch_resolve_name.argtypes = [ctypes.c_char_p]
     library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
+    library.seccomp_arch_native.restype = ctypes.c_uint32
     library.seccomp_arch_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    library.seccomp_arch_remove.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     library.seccomp_attr_set.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint32]
     library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
     library.seccomp_syscall_resolve_name_arch.argtypes = [ctypes.c_uint32, ctypes.c_char_p]

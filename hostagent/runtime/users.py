@@ -42,7 +42,8 @@ class _Group:
 def resolve(wanted: str, passwd: str, group: str) -> Identity:
     """Raises UnknownUserError when a name has no entry or a number is out of range."""
     user, _, primary = wanted.partition(":")
-    account = _find_account(user or "0", passwd)
+    user = user or "0"
+    account = _find_account(user, passwd)
     if account is None:
         if not user.isdecimal():
             raise UnknownUserError(f"unable to find user {user}: no matching entries in passwd file")
