@@ -249,6 +249,10 @@ class Connection(asyncio.BufferedProtocol):
             if not self._taken:
                 self._transport.abort()
             raise
+        except Exception:
+            log.exception("no answer could be written")
+            self._transport.abort()
+            return
         finally:
             self.task = None
             if self._lost or self._taken:

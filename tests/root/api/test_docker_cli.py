@@ -1,15 +1,17 @@
-"""A stock docker CLI against the fake engine: negotiation, and the order of calls of `docker run`."""
+"""Stock docker CLIs, the newest and 20.10, against the fake engine: negotiation, order of calls of `docker run`."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from tests.tools import need
 from tests.unit.api.conftest import Server
+
+pytestmark = pytest.mark.root
 
 
 @dataclass
@@ -51,9 +53,10 @@ class Docker:
         return Result(process.returncode, out.decode(), err.decode())
 
 
-@pytest.fixture
-def docker(server: Server, tmp_path: object) -> Docker:
-    return Docker(need("docker", "docker-cli"), server, str(tmp_path))
+@pytest.fixture(params=["docker_cli", "old_docker_cli"])
+def docker(server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Docker:
+    cli: Path = request.getfixturevalue(request.param)
+    return Docker(str(cli), server, str(tmp_path))
 
 
 async def test_version_negotiates(docker: Docker) -> None:
@@ -124,7 +127,7 @@ async def test_exec_logs_stop_rm(docker: Docker) -> None:
     assert "No such container: web" in (await docker("inspect", "--type", "container", "web")).err
 
 
-async def test_save_load_tag_rmi(docker: Docker, tmp_path: object) -> None:
+async def test_save_load_tag_rmi(docker: Docker, tmp_path: Path) -> None:
     saved = await docker("save", "-o", f"{tmp_path}/image.tar", "busybox")
     assert saved.status == 0, saved.err
     loaded = await docker("load", "-i", f"{tmp_path}/image.tar")
