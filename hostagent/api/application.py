@@ -8,7 +8,8 @@ import socket
 from urllib.parse import unquote
 
 from hostagent.api import containers, exec, images, system, unbuilt, version
-from hostagent.api.http import BUFFER, Action, Connection, Exchange
+from hostagent.api.exchange import Action, Exchange
+from hostagent.api.http import BUFFER, Connection
 from hostagent.api.message import Answer, Reply, Request, error_reply
 from hostagent.api.ports import Engine, Images
 from hostagent.api.query import Query

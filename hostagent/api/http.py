@@ -10,12 +10,12 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import h11
 
 from hostagent.api.body import IncomingBody
+from hostagent.api.exchange import Action, Dispatch, Exchange
 from hostagent.api.message import Answer, Reply, Stream, error_reply
 from hostagent.errors import EngineError, Unavailable
 from hostagent.model.stream import Hijacked
@@ -31,32 +31,6 @@ BUFFER = 1 << 18
 HEAD_SECONDS = 30.0  # for a head to be complete once it has begun
 IDLE_SECONDS = 300.0  # between requests
 LINGER_SECONDS = 2.0  # for a client to read an error that came before the end of its body
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A request before routing, and the means to answer it."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: IncomingBody
-    chunked: bool
-    """Whether the client understands chunked bodies (HTTP/1.1)."""
-    take: Callable[[bytes], Awaitable[Hijacked]]
-    """Sends these bytes, the head of an answer, and takes the connection."""
-
-
-@dataclass(frozen=True)
-class Action:
-    """What to do for a request; see router.Route for the flags."""
-
-    run: Callable[[], Awaitable[Answer]]
-    abandoned_with_client: bool = False
-    takes_connection: bool = False
-
-
-Dispatch = Callable[[Exchange], Action]
 
 
 class Connection(asyncio.BufferedProtocol):
