@@ -35,9 +35,6 @@ from hostagent.statedb.database import Database
 
 log = logging.getLogger("hostagent")
 
-TABLE = "pymachine"
-"""Our nftables table; one daemon per network namespace."""
-
 
 def main() -> None:
     """Run until SIGTERM or SIGINT; containers go on afterwards."""
@@ -68,7 +65,7 @@ async def serve(options: Options) -> None:
     events = EventBus()
     registries = RegistryConfig(mirrors=options.mirrors, insecure=options.insecure)
     images = ImageService(options.root, database, registries)
-    bridge = BridgeNetwork(database, options.bridge, TABLE, options.subnet or None)
+    bridge = BridgeNetwork(database, options.bridge, options.bridge, options.subnet or None)
     bridge.ensure()
     shims_cgroup = f"{options.cgroup_parent}/shims"
     Cgroup(shims_cgroup).create()
@@ -103,8 +100,10 @@ async def serve(options: Options) -> None:
     await stop.wait()
     notify("STOPPING=1")
     await application.close()
+    await images.close()
     await lifecycle.close()
     launcher.close()
+    bridge.close()
     database.close()
     os.close(lock)
 

@@ -97,10 +97,9 @@ class Endpoints:
             self._bridge.release(container.id)
 
     def adopt(self, container: Container) -> None:
-        """A container that ran on while the daemon was away: what its state says is what it has."""
-        state = container.state
-        interface = Interface("eth0", state.mac, (state.ip,), state.gateway or None) if state.ip else None
-        bindings = tuple(
-            PortBinding(port.proto, port.host_ip, port.host_port, port.container_port) for port in state.ports
-        )
-        self._current[container.id] = Endpoint(interface, bindings, ())
+        """A container that ran on while the daemon was away has its lease and its ports still."""
+        if container.host.network_mode != "bridge":
+            self._current[container.id] = NOWHERE
+            return
+        interface = self._bridge.allocate(container.id)
+        self._current[container.id] = Endpoint(interface, self._bridge.bindings(container.id), ())

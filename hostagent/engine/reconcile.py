@@ -99,10 +99,8 @@ class Reconciler:
         state = container.state
         record = exitrecord.read(container.directory)
         if record and record.started_ns >= state.started_ns and state.phase != "exited":
-            self._endpoints.adopt(container)
             self._lifecycle.exited(container, record)
         elif state.phase == "running":
-            self._endpoints.adopt(container)
             self._lifecycle.lost(container, self._reason(container))
         elif state.phase == "exited" and container.host.auto_remove:
             self._lifecycle.spawn(self._lifecycle.remove(container, force=True))

@@ -278,6 +278,10 @@ class BridgeNetwork:
         """Send the bindings' host ports to the container: see `PublishedPorts.publish`."""
         self._ports.publish(container_id, ip, bindings)
 
+    def bindings(self, container_id: str) -> tuple[PortBinding, ...]:
+        """The published ports of a container, as `publish` was told them."""
+        return self._ports.bindings(container_id)
+
     def unpublish(self, container_id: str) -> None:
         """Withdraw all ports of the container; no error when it has none."""
         self._ports.unpublish(container_id)

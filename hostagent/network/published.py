@@ -96,6 +96,15 @@ class PublishedPorts:
             self._change_table(before, ports)
         self._forget_udp_flows([*before, *ports])
 
+    def bindings(self, container_id: str) -> tuple[PortBinding, ...]:
+        """What the container publishes now."""
+        rows = self._db.query(
+            "SELECT proto, host_ip, host_port, container_port FROM network_ports "
+            "WHERE bridge = ? AND container_id = ?",
+            (self._bridge, container_id),
+        )
+        return tuple(PortBinding(*row) for row in rows)
+
     def unpublish(self, container_id: str) -> None:
         """Withdraw all ports of the container; no error when it has none."""
         with self._db.transaction():
