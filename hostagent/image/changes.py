@@ -81,7 +81,10 @@ def _expose(config: ImageConfig, text: str) -> ImageConfig:
 
 
 def _volume(config: ImageConfig, text: str) -> ImageConfig:
-    paths = msgspec.json.decode(text, type=list[str]) if text.startswith("[") else text.split()
+    try:
+        paths = msgspec.json.decode(text, type=list[str]) if text.startswith("[") else text.split()
+    except msgspec.DecodeError as error:
+        raise Invalid(f"VOLUME {text}: {error}") from error
     return replace(config, volumes=tuple(dict.fromkeys((*config.volumes, *paths))))
 
 

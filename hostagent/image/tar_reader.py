@@ -138,7 +138,7 @@ class TarReader:
         while True:
             self._skip()
             if not self._need(BLOCK):
-                if len(self._buffer) - self._offset:
+                if len(self._buffer) - self._offset or records or long_name or long_link:
                     raise Invalid("the archive ends in the middle of a header")
                 return
             start = self._offset

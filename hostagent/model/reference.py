@@ -79,10 +79,14 @@ class Reference:
 
     @property
     def familiar_repository(self) -> str:
-        """`busybox`: as a person writes it."""
+        """`busybox`: as a person writes it, as long as that still means the same."""
         if self.domain != DEFAULT_DOMAIN:
             return self.repository
-        return self.path.removeprefix("library/") if self.path.count("/") == 1 else self.path
+        head, _, tail = self.path.partition("/")
+        if head == "library" and "/" not in tail:
+            return tail
+        # docker.io/a.b/c without its domain would be the repository c of the registry a.b.
+        return self.repository if _is_host(head) else self.path
 
     @property
     def familiar(self) -> str:
@@ -114,11 +118,15 @@ class Reference:
             raise Invalid(f"invalid digest: {self.digest!r}")
 
 
+def _is_host(part: str) -> bool:
+    """Whether the first part of a name is a registry: it has a dot, a colon or a capital, or is localhost."""
+    return "." in part or ":" in part or part == "localhost" or part.lower() != part
+
+
 def _split_domain(name: str) -> tuple[str, str]:
-    """The registry and the rest: the first part is a registry if it has a dot, a colon, a capital, or is localhost."""
+    """The registry and the rest, with Docker's defaults."""
     head, slash, tail = name.partition("/")
-    looks_like_host = "." in head or ":" in head or head == "localhost" or head.lower() != head
-    domain, rest = (head, tail) if slash and looks_like_host else (DEFAULT_DOMAIN, name)
+    domain, rest = (head, tail) if slash and _is_host(head) else (DEFAULT_DOMAIN, name)
     if domain == "index.docker.io":
         domain = DEFAULT_DOMAIN
     if domain == DEFAULT_DOMAIN and "/" not in rest:
