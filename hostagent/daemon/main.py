@@ -65,6 +65,7 @@ async def serve(options: Options) -> None:
     events = EventBus()
     registries = RegistryConfig(mirrors=options.mirrors, insecure=options.insecure)
     images = ImageService(options.root, database, registries)
+    images.recover()
     bridge = BridgeNetwork(database, options.bridge, options.bridge, options.subnet or None)
     bridge.ensure()
     shims_cgroup = f"{options.cgroup_parent}/shims"
