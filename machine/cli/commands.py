@@ -1,0 +1,70 @@
+"""The commands of pymachine, named without importing them. Bare verbs mean machines, as in docker-machine."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from machine.cli.framework import Row
+
+_MACHINES: Final = "Machines"
+_CONTAINERS: Final = "Containers (on the chosen machine)"
+_IMAGES: Final = "Images (on the chosen machine)"
+
+CONTAINER: Final = (
+    Row("run", "run:run", "Run a command in a new container"),
+    Row("create", "run:create", "Create a container without starting it"),
+    Row("ls", "ps:ps", "List containers"),
+    Row("start", "containers:start", "Start stopped containers"),
+    Row("stop", "containers:stop", "Stop running containers"),
+    Row("restart", "containers:restart", "Restart containers"),
+    Row("kill", "containers:kill", "Send a signal to containers"),
+    Row("rm", "containers:remove", "Remove containers"),
+    Row("inspect", "containers:inspect", "Show all that is known about containers, as JSON"),
+    Row("logs", "logs:logs", "Show what a container has written"),
+    Row("exec", "execute:execute", "Run a command in a running container"),
+    Row("attach", "execute:attach", "Attach the terminal to a running container"),
+    Row("wait", "containers:wait", "Wait for containers to end and print their exit codes"),
+    Row("rename", "containers:rename", "Give a container another name"),
+)
+
+IMAGE: Final = (
+    Row("ls", "images:ls", "List images"),
+    Row("pull", "image_transfer:pull", "Pull an image from a registry"),
+    Row("push", "image_transfer:push", "Push an image to a registry"),
+    Row("load", "image_transfer:load", "Load images from a tar archive"),
+    Row("save", "image_transfer:save", "Save images to a tar archive"),
+    Row("import", "image_transfer:import_", "Make an image of a file system in a tar archive"),
+    Row("tag", "images:tag", "Give an image another name"),
+    Row("inspect", "images:inspect", "Show all that is known about images, as JSON"),
+    Row("history", "images:history", "Show how an image was made"),
+    Row("rm", "images:remove", "Remove images"),
+)
+
+TOP: Final = (
+    Row("create", "machine_create:create", "Create a machine and put the engine on it", _MACHINES),
+    Row("ls", "machine_ls:ls", "List machines", _MACHINES),
+    Row("start", "machine_power:start", "Start machines", _MACHINES),
+    Row("stop", "machine_power:stop", "Stop machines", _MACHINES),
+    Row("rm", "machine_rm:remove", "Remove machines and all that is on them", _MACHINES),
+    Row("inspect", "machine_show:inspect", "Show all that is known about machines, as JSON", _MACHINES),
+    Row("ip", "machine_show:ip", "Print a machine's address", _MACHINES),
+    Row("ssh", "machine_ssh:ssh", "Log in to a machine, or run a command on it", _MACHINES),
+    Row("env", "machine_env:env", "Print what points a docker client at a machine", _MACHINES),
+    Row("use", "machine_show:use", "Choose the machine that commands act on", _MACHINES),
+    Row("forward", "forward:forward", "Forward ports between this computer and a machine", _MACHINES),
+    Row("run", "run:run", "Run a command in a new container", _CONTAINERS),
+    Row("ps", "ps:ps", "List containers", _CONTAINERS),
+    Row("logs", "logs:logs", "Show what a container has written", _CONTAINERS),
+    Row("exec", "execute:execute", "Run a command in a running container", _CONTAINERS),
+    Row("container", CONTAINER, "Manage containers: start, stop, rm, inspect, …", _CONTAINERS),
+    Row("images", "images:ls", "List images", _IMAGES),
+    Row("pull", "image_transfer:pull", "Pull an image from a registry", _IMAGES),
+    Row("push", "image_transfer:push", "Push an image to a registry", _IMAGES),
+    Row("load", "image_transfer:load", "Load images from a tar archive", _IMAGES),
+    Row("save", "image_transfer:save", "Save images to a tar archive", _IMAGES),
+    Row("import", "image_transfer:import_", "Make an image of a file system in a tar archive", _IMAGES),
+    Row("tag", "images:tag", "Give an image another name", _IMAGES),
+    Row("rmi", "images:remove", "Remove images", _IMAGES),
+    Row("image", IMAGE, "Manage images: ls, inspect, history, …", _IMAGES),
+    Row("version", "about:version", "Show the versions of pymachine and of the engine", "More"),
+)

@@ -1,0 +1,206 @@
+"""`pymachine container start|stop|restart|kill|rm|inspect|wait|rename`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from machine.cli import target
+from machine.cli.each import each
+from machine.cli.options import ContainerName, ContainerNames, InspectFormat, MachineOption
+
+_What = "What"
+_Time = Annotated[
+    int | None,
+    typer.Option(
+        "-t", "--time", "--timeout", metavar="SECONDS", help="until it is killed", rich_help_panel=_What
+    ),
+]
+_Signal = Annotated[
+    str | None,
+    typer.Option("-s", "--signal", metavar="SIGNAL", help="instead of its own", rich_help_panel=_What),
+]
+
+
+def start(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+) -> None:
+    """Start stopped containers.
+
+    pymachine container start web
+    pymachine container start web db
+    """
+    with target.engine(ctx, machine) as client:
+
+        def act(name: str) -> str:
+            client.containers.start(name)
+            return name
+
+        each(containers, act)
+
+
+def stop(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+    time: _Time = None,
+    signal: _Signal = None,
+) -> None:
+    """Stop running containers.
+
+    pymachine container stop web
+    pymachine container stop -t 60 db
+    """
+    with target.engine(ctx, machine) as client:
+
+        def act(name: str) -> str:
+            client.containers.stop(name, timeout=time, signal=signal)
+            return name
+
+        each(containers, act)
+
+
+def restart(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+    time: _Time = None,
+    signal: _Signal = None,
+) -> None:
+    """Restart containers.
+
+    pymachine container restart web
+    pymachine container restart -t 60 db
+    """
+    with target.engine(ctx, machine) as client:
+
+        def act(name: str) -> str:
+            client.containers.restart(name, timeout=time, signal=signal)
+            return name
+
+        each(containers, act)
+
+
+def kill(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+    signal: Annotated[
+        str, typer.Option("-s", "--signal", metavar="SIGNAL", help="name or number", rich_help_panel=_What)
+    ] = "KILL",
+) -> None:
+    """Send a signal to containers.
+
+    pymachine container kill web
+    pymachine container kill -s HUP web
+    """
+    with target.engine(ctx, machine) as client:
+
+        def act(name: str) -> str:
+            client.containers.kill(name, signal)
+            return name
+
+        each(containers, act)
+
+
+def remove(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+    force: Annotated[
+        bool, typer.Option("-f", "--force", help="running ones too, killing them", rich_help_panel=_What)
+    ] = False,
+    volumes: Annotated[
+        bool, typer.Option("-v", "--volumes", help="their anonymous volumes too", rich_help_panel=_What)
+    ] = False,
+) -> None:
+    """Remove containers.
+
+    pymachine container rm web
+    pymachine container rm -f web db
+    """
+    from machine.errors import Conflict, DaemonError
+
+    with target.engine(ctx, machine) as client:
+
+        def act(name: str) -> str | None:
+            try:
+                client.containers.remove(name, force=force, volumes=volumes)
+            except DaemonError as error:
+                if error.status == 404 and force:
+                    # As docker: what is gone is gone, and a script can go on.
+                    return None
+                if error.status == 409 and "running" in str(error):
+                    raise Conflict(
+                        f"{error}.  Kill and remove it:  pymachine container rm -f {name}"
+                    ) from error
+                raise
+            return name
+
+        each(containers, act)
+
+
+def inspect(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+    size: Annotated[
+        bool, typer.Option("-s", "--size", help="sizes on disk too", rich_help_panel=_What)
+    ] = False,
+    form: InspectFormat = None,
+) -> None:
+    """Show all that is known about containers, as JSON.
+
+    pymachine container inspect web
+    pymachine container inspect -f '{{.NetworkSettings.IPAddress}}' web
+    """
+    import json
+
+    from machine.cli.output import print_inspection
+
+    with target.engine(ctx, machine) as client:
+
+        def act(name: str) -> None:
+            found.append(json.loads(client.containers.inspect_raw(name, size=size)))
+
+        found: list[object] = []
+        try:
+            each(containers, act)
+        finally:
+            print_inspection(found, form)
+
+
+def wait(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+) -> None:
+    """Wait for containers to end and print their exit codes.
+
+    pymachine container wait job
+    pymachine container wait job1 job2
+    """
+    with target.engine(ctx, machine) as client:
+
+        def act(name: str) -> str:
+            return str(client.containers.wait(name).result().status_code)
+
+        each(containers, act)
+
+
+def rename(
+    ctx: typer.Context,
+    container: ContainerName,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    machine: MachineOption = None,
+) -> None:
+    """Give a container another name.
+
+    pymachine container rename web web-old
+    pymachine container rename 9f2c web
+    """
+    with target.engine(ctx, machine) as client:
+        client.containers.rename(container, name)

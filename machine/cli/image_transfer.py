@@ -1,0 +1,210 @@
+"""`pymachine pull`, `push`, `load`, `save`, `import`: images between a machine, registries and files of here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Annotated, BinaryIO, Final
+
+import typer
+
+from machine.cli import target
+from machine.cli.completion import image_names
+from machine.cli.options import ImageName, ImageNames, MachineOption
+
+_What = "What"
+_Output = "Output"
+_PIECE: Final = 1024 * 1024
+_Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress", rich_help_panel=_Output)]
+
+
+def pull(
+    ctx: typer.Context,
+    image: Annotated[str, typer.Argument(metavar="IMAGE[:TAG|@DIGEST]", autocompletion=image_names)],
+    machine: MachineOption = None,
+    platform: Annotated[
+        str | None,
+        typer.Option("--platform", metavar="OS/ARCH", help="which of its platforms", rich_help_panel=_What),
+    ] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Pull an image from a registry.
+
+    pymachine pull debian:12
+    pymachine pull registry.example.com/app@sha256:…
+    """
+    from machine.cli import registry_auth, transfer_progress
+    from machine.cli.console import note
+
+    name = target.machine_name(ctx, machine)
+    with target.engine(ctx, machine) as client:
+        reports = client.images.pull(image, platform=platform, auth=registry_auth.credentials(image))
+        for message in transfer_progress.follow(f"pulling {image} on {name}", reports, quiet=quiet):
+            if message.startswith("Status:") and not quiet:
+                note(message.removeprefix("Status: "))
+    print(_full_name(image))
+
+
+def _full_name(image: str) -> str:
+    """The reference that was meant: `debian` -> `docker.io/library/debian:latest`, as docker prints it."""
+    from machine.client.docker_images import split_reference
+
+    name, version = split_reference(image)
+    first, slash, _ = name.partition("/")
+    if not slash:
+        name = f"docker.io/library/{name}"
+    elif not ("." in first or ":" in first or first == "localhost"):
+        name = f"docker.io/{name}"
+    version = version or "latest"
+    return f"{name}{'@' if ':' in version else ':'}{version}"
+
+
+def push(
+    ctx: typer.Context,
+    image: ImageName,
+    machine: MachineOption = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Push an image to the registry that its name says.
+
+    pymachine push registry.example.com/app:1.2
+    pymachine push -q 127.0.0.1:5000/app
+    """
+    from machine.cli import registry_auth, transfer_progress
+
+    name = target.machine_name(ctx, machine)
+    with target.engine(ctx, machine) as client:
+        reports = client.images.push(image, auth=registry_auth.credentials(image))
+        messages = transfer_progress.follow(f"pushing {image} from {name}", reports, quiet=quiet)
+    print(image if quiet else "\n".join(m for m in messages if "digest:" in m) or image)
+
+
+def load(
+    ctx: typer.Context,
+    machine: MachineOption = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "-i", "--input", metavar="FILE", help="archive to read, else stdin", rich_help_panel=_What
+        ),
+    ] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Load images from a tar archive, as `save` and `docker save` write it.
+
+    pymachine load -i app.tar
+    docker save app | pymachine load
+    """
+    from machine.cli import transfer_progress
+
+    name = target.machine_name(ctx, machine)
+    with _source(source) as file, target.engine(ctx, machine) as client:
+        messages = transfer_progress.follow(
+            f"loading images on {name}", client.images.load(_pieces(file)), quiet=quiet
+        )
+    for message in messages:
+        print(message)
+
+
+def save(
+    ctx: typer.Context,
+    images: ImageNames,
+    machine: MachineOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="archive to write, else stdout", rich_help_panel=_Output
+        ),
+    ] = None,
+) -> None:
+    """Save images to a tar archive.
+
+    pymachine save -o app.tar app:1.2
+    pymachine save app | xz > app.tar.xz
+    """
+    from machine.cli import transfer_progress
+    from machine.errors import Usage
+
+    if output is None and sys.stdout.isatty():
+        raise Usage("an archive does not belong on a terminal: give -o FILE, or redirect stdout")
+    with target.engine(ctx, machine) as client:
+        pieces = client.images.save(images)
+        if output is None:
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+            sys.stdout.flush()
+        else:
+            _write_whole(output, pieces, transfer_progress.LiveLine(sys.stderr))
+
+
+def _write_whole(path: str, pieces: Iterator[bytes], live: object) -> None:
+    """The file appears under its name only when it is complete."""
+    from machine.cli import show, transfer_progress
+    from machine.errors import MachineError
+
+    assert isinstance(live, transfer_progress.LiveLine)
+    part = f"{path}.part-{os.getpid()}"
+    written = 0
+    try:
+        with open(part, "xb") as file:
+            for piece in pieces:
+                file.write(piece)
+                written += len(piece)
+                live.show(f"saving {path}  {show.size(written)}")
+        os.rename(part, path)
+    except OSError as error:
+        raise MachineError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        live.clear()
+        if os.path.exists(part):
+            os.unlink(part)
+
+
+def import_(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FILE|-")],
+    image: Annotated[str | None, typer.Argument(metavar="[NAME[:TAG]]")] = None,
+    machine: MachineOption = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-c", "--change", metavar="LINE", help="Dockerfile line to apply", rich_help_panel=_What
+        ),
+    ] = None,
+    message: Annotated[
+        str | None,
+        typer.Option("-m", "--message", metavar="TEXT", help="for the history", rich_help_panel=_What),
+    ] = None,
+) -> None:
+    """Make an image of a file system in a tar archive; prints its ID.
+
+    pymachine import rootfs.tar base:1
+    tar -C rootfs -c . | pymachine import -c 'CMD ["/bin/sh"]' - base
+    """
+    from machine.cli import transfer_progress
+
+    name = target.machine_name(ctx, machine)
+    with _source(None if source == "-" else source) as file, target.engine(ctx, machine) as client:
+        reports = client.images.import_(_pieces(file), image, message, change or ())
+        messages = transfer_progress.follow(f"importing on {name}", reports, quiet=not sys.stderr.isatty())
+    if messages:
+        print(messages[-1])
+
+
+def _source(path: str | None) -> BinaryIO:
+    from machine.errors import NotFound, Usage
+
+    if path is None:
+        if sys.stdin.isatty():
+            raise Usage("there is no archive on a terminal: name a file, or redirect stdin")
+        # A copy: closing it shall not close stdin.
+        return os.fdopen(os.dup(0), "rb")
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise NotFound(f"cannot read {path}: {error.strerror}") from error
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(_PIECE), b"")

@@ -1,0 +1,86 @@
+"""`pymachine create`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from machine.cli.framework import settings_of
+
+if TYPE_CHECKING:
+    from machine.store.store import Store
+
+
+def driver_names(incomplete: str) -> list[str]:
+    from machine.drivers.base import DRIVERS
+
+    return [name for name in DRIVERS if name.startswith(incomplete)]
+
+
+def create(
+    ctx: typer.Context,
+    driver: Annotated[str, typer.Argument(metavar="DRIVER", autocompletion=driver_names)],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o", "--option", metavar="KEY=VALUE", help="an option of the driver", rich_help_panel="What"
+        ),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="say what each step does", rich_help_panel="Output")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="no progress", rich_help_panel="Output")
+    ] = False,
+) -> None:
+    """Create a machine and put the engine on it; run it again to go on after a failure.
+
+    pymachine create local dev1
+    pymachine create local web-1 web-2
+    """
+    from machine.cli import values
+    from machine.cli.console import note
+    from machine.cli.step_progress import StepLines
+    from machine.store.store import Store
+    from machine.workflow.create import create as make
+
+    store = Store()
+    options = values.pairs(option or ())
+    for name in names:
+        began = time.monotonic()
+        lines = StepLines(verbose=verbose or settings_of(ctx).verbose, quiet=quiet)
+        try:
+            make(store, driver, name, options, lines)
+        except BaseException:
+            _say_what_remains(store, driver, name)
+            raise
+        if quiet:
+            continue
+        note(
+            f"{name} is ready ({time.monotonic() - began:.1f} s).  Try:  {_first_command(store, name)}"
+            f'     or:  eval "$(pymachine env {name})"; docker ps'
+        )
+
+
+def _first_command(store: Store, name: str) -> str:
+    """With -m only if the name would not be chosen anyway."""
+    chosen = store.active() == name or (store.active() is None and len(store.names()) == 1)
+    return f"pymachine {'' if chosen else f'-m {name} '}run -it debian bash"
+
+
+def _say_what_remains(store: Store, driver: str, name: str) -> None:
+    from machine.cli.console import note
+    from machine.errors import MachineError
+
+    try:
+        history = store.entry(name).journal.read() if store.exists(name) else None
+    except MachineError:
+        return  # the error that is on its way says more
+    if history is not None and history.state and not history.complete and not history.removing:
+        note(
+            f"{name} is half made: what is done is kept.\n"
+            f"go on:  pymachine create {driver} {name}     undo:  pymachine rm {name}"
+        )
