@@ -8,7 +8,9 @@ every architecture.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import platform
 import struct
 from typing import NoReturn
 
@@ -42,6 +44,9 @@ _NUMBERS = {
     "pidfd_getfd": 438,
     "mount_setattr": 442,
 }
+
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 _CAP_VERSION_3 = 0x20080522
 
@@ -210,6 +215,17 @@ def pidfd_getfd(pidfd: int, target_fd: int) -> int:
 
 def pidfd_send_signal(pidfd: int, signal: int) -> None:
     _syscall("pidfd_send_signal", pidfd, signal, None, 0)
+
+
+def join_session_keyring() -> None:
+    """Leave the session keyring that was inherited for a new, empty one (keyctl(2)).
+
+    Raises OSError; ENOSYS also on an architecture whose number of the call is not known here.
+    """
+    number = _KEYCTL.get(platform.machine())
+    if number is None:
+        raise OSError(errno.ENOSYS, "keyctl: its number is not known on this architecture")
+    syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def load_seccomp_filter(program: bytes) -> None:

@@ -42,7 +42,7 @@ def run(task: EnterTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
         if task.stdio is not None:
             fds.install_stdio(*task.stdio)
         fds.close_all_except((0, 1, 2, task.channel.fileno(), task.init_pidfd))
-        rights.adjust_oom_score(task.rights)
+        rights.leave_host(task.rights)
         if task.cgroup is not None:
             _join(task.cgroup, task.init_pid, rest)
         libc.setns(task.init_pidfd, _NAMESPACES)  # all at once (Linux 5.8); also moves root and cwd

@@ -63,7 +63,7 @@ def run(task: InitTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
         os.umask(0)
         os.setsid()
         _take_fds(task)
-        rights.adjust_oom_score(task.rights)
+        rights.leave_host(task.rights)
         if task.cgroup is not None:
             task.cgroup.add(0, rest)
         _enter_namespaces(task)

@@ -19,6 +19,9 @@ from hostagent.runtime.spec import Process, Rlimit
 from hostagent.runtime.users import Identity
 
 _UNLIMITED = (1 << 64) - 1
+_NO_KEYRINGS = frozenset({errno.ENOSYS, errno.EPERM, errno.EACCES, errno.EDQUOT})
+"""Then there are none to leak: no such call, or a host that is itself filtered."""
+
 _OOM_FILE = "/proc/self/oom_score_adj"
 
 
@@ -94,8 +97,17 @@ def _oom(wanted: int | None, powerful: bool, warnings: list[str]) -> int | None:
     return None
 
 
-def adjust_oom_score(rights: Rights) -> None:
+def leave_host(rights: Rights) -> None:
     """First thing in the child, while the host's /proc is there."""
+    _adjust_oom_score(rights)
+    try:
+        libc.join_session_keyring()
+    except OSError as error:
+        if error.errno not in _NO_KEYRINGS:
+            raise
+
+
+def _adjust_oom_score(rights: Rights) -> None:
     if rights.oom_score_adj is None:
         return
     fd = os.open(_OOM_FILE, os.O_WRONLY | os.O_CLOEXEC)

@@ -309,11 +309,13 @@ class PivotRoot:
         return "pivot into the new root"
 
     def execute(self, stage: Stage) -> None:
-        os.fchdir(stage.root)
-        libc.pivot_root(".", ".")
-        # The old root lies on top of ours now. A slave, so that unmounting it here unmounts nothing on the host.
-        libc.mount(None, ".", None, c.MS_SLAVE | c.MS_REC)
-        libc.umount2(".", c.MNT_DETACH)
+        with owned(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as old:
+            os.fchdir(stage.root)
+            libc.pivot_root(".", ".")
+            os.fchdir(old)
+            # A slave, so that unmounting it here unmounts nothing on the host.
+            libc.mount(None, ".", None, c.MS_SLAVE | c.MS_REC)
+            libc.umount2(".", c.MNT_DETACH)
         os.chdir("/")
         if self.propagation:
             libc.mount(None, "/", None, self.propagation)

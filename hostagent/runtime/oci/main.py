@@ -39,6 +39,8 @@ def _dispatch(a: argparse.Namespace) -> int:
             create.start(store, a.id)
         case "run":
             return create.run(store, a.id, os.path.abspath(a.bundle), a.pid_file, a.detach)
+        case "plan":
+            print(verbs.plan(os.path.abspath(a.bundle)))
         case "state":
             print(verbs.state(store, a.id))
         case "kill":
@@ -86,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         else:
             sub.add_argument("-d", "--detach", action="store_true")
         sub.add_argument("id")
+
+    sub = verb.add_parser("plan", help="print the steps that create would take to build the root")
+    sub.add_argument("-b", "--bundle", default=".")
 
     for name, text in (("start", "run a created container's program"), ("state", "print the state as JSON")):
         verb.add_parser(name, help=text).add_argument("id")

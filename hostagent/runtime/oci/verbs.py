@@ -1,4 +1,4 @@
-"""state, kill, delete and exec: what is done to a container that exists."""
+"""plan, state, kill, delete and exec: what is asked about a container, or done to one that exists."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from hostagent.errors import Conflict, Invalid
 from hostagent.kernel import fds, libc
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import birth
+from hostagent.runtime import plan as plans
 from hostagent.runtime import spec as specs
 from hostagent.runtime.oci import terminal
 from hostagent.runtime.oci.create import await_program, warn
 from hostagent.runtime.oci.state import State, Store, open_process
 
 _KILL_TIMEOUT_MS = 10_000
+
+
+def plan(bundle: str) -> str:
+    """What `create` would do to build the root, one step a line."""
+    decided = plans.plan(specs.load(os.path.join(bundle, "config.json")), bundle)
+    return "\n".join(step.describe() for step in (*decided.build, *decided.seal))
 
 
 def state(store: Store, container: str) -> str:

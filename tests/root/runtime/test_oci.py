@@ -143,3 +143,11 @@ def test_the_command_runs_from_a_sealed_python(oci: Command, bundle: Bundle) -> 
     bundle.write(document)
     done = oci("run", "--bundle", str(bundle.path), "c1")
     assert done.stderr.count("Permission denied") == 3, done.stderr
+
+
+def test_plan_is_printed_and_not_done(oci: Command, bundle: Bundle) -> None:
+    bundle.write(bundle.document(["true"]))
+    lines = oci("plan", "--bundle", str(bundle.path)).stdout.splitlines()
+    assert lines[1] == f"mount overlay of 1 layer(s) on {bundle.path}/rootfs"
+    assert lines[-1] == "pivot into the new root"
+    assert not any((bundle.path / "rootfs").iterdir())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import os
+import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
 
 from hostagent.engine import seccomp
 from hostagent.kernel import capabilities, libc
+from hostagent.kernel import constants as c
 from hostagent.runtime import spec as specs
 from tests.root.runtime.bundle import DEFAULT_CAPABILITIES, Bundle, execute, mount, read_all, reap, talk
 
@@ -304,3 +308,74 @@ def test_the_parent_forks_outside_again(bundle: Bundle) -> None:
     assert int(os.read(reader, 20)) == pid
     os.close(reader)
     os.close(writer)
+
+
+def test_nothing_is_imported_after_the_fork(bundle: Bundle) -> None:
+    """A shim runs its code for life, also after an upgrade has replaced the files (design.md, rule 12)."""
+
+    class Guard(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, path: object, target: object = None) -> None:
+            raise AssertionError(f"imported after the fork: {name}")
+
+    document = bundle.document(
+        ["sleep", "100"], user={"username": "ann"}, rlimits=[{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]
+    )
+    guard = Guard()
+    sys.meta_path.insert(0, guard)
+    try:
+        with bundle.running(document) as container:
+            assert talk(container) is None
+            assert execute(container, ["tty"], terminal=True).failed is None
+            assert execute(container, ["nosuch"]).failed is not None
+        assert bundle.run(["/nosuch"]).failed is not None
+    finally:
+        sys.meta_path.remove(guard)
+
+
+def test_session_keyring_is_new(bundle: Bundle) -> None:
+    """Read from /proc/keys, which is not masked here: only the container's own ring is possessed."""
+    document = bundle.document(["sh", "-c", "cat /proc/keys | grep -c _ses"])
+    document["linux"]["maskedPaths"] = []
+    assert int(bundle.run(document).out) >= 1
+
+
+def test_terminal_with_init(bundle: Bundle) -> None:
+    """The program is the terminal's foreground group, not its supervisor: ^C reaches it."""
+    document = bundle.document(
+        ["sh", "-c", "trap 'echo int; exit 3' INT; echo ready; while :; do sleep 0.05; done"]
+    )
+    document["process"]["terminal"] = True
+    document["annotations"] = {specs.INIT_ANNOTATION: "true"}
+    with bundle.running(document) as container:
+        assert talk(container) is None
+        assert os.read(container.master, 100) == b"ready\r\n"
+        os.write(container.master, b"\x03")
+        assert reap(container) == 3
+        assert read_all(container.master).endswith("int\r\n")
+
+
+def test_shared_propagation_reaches_the_parent_namespace(bundle: Bundle, tmp_path: Path) -> None:
+    """`-v x:/y:rshared`: a mount made inside shows on the host, here a mount namespace that stands for it."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            libc.unshare(c.CLONE_NEWNS)
+            libc.mount(None, "/", None, c.MS_SLAVE | c.MS_REC)
+            libc.mount("tmpfs", str(volume), "tmpfs", 0)
+            libc.mount(None, str(volume), None, c.MS_SHARED)
+            (volume / "inner").mkdir()
+            document = bundle.document(["sh", "-c", "mount -t tmpfs x /v/inner && touch /v/inner/made"])
+            document["process"]["capabilities"] = None
+            document["mounts"].append(mount("/v", "bind", "rbind", "rshared", source=str(volume)))
+            document["linux"]["rootfsPropagation"] = "rshared"
+            result = bundle.run(document)
+            assert (result.code, result.failed) == (0, None), result
+            assert (volume / "inner/made").exists()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
