@@ -60,8 +60,9 @@ class FilesystemPlan:
 def plan(spec: Spec, bundle: str) -> FilesystemPlan:
     """Raises Invalid for what cannot be planned: a relative lowerdir, a sysctl that is the host's."""
     root = os.path.join(bundle, spec.root_path)
-    shared = spec.root_propagation in {"shared", "rshared"}
-    build: list[steps.Step] = [steps.Propagate(_propagation(spec))]
+    before = _propagation(spec)
+    shared = bool(before & c.MS_SHARED)
+    build: list[steps.Step] = [steps.Propagate(before)]
     if shared:
         build.append(steps.IsolateParent(os.path.realpath(root)))
     build.append(_root(spec, root))
@@ -72,13 +73,15 @@ def plan(spec: Spec, bundle: str) -> FilesystemPlan:
     seal += [steps.MaskPath(path) for path in spec.masked_paths]
     if spec.root_readonly:
         seal.append(steps.ReadonlyRoot())
-    seal.append(steps.PivotRoot(_propagation(spec) if spec.root_propagation else 0))
+    seal.append(steps.PivotRoot(before if spec.root_propagation else 0))
     return FilesystemPlan(tuple(build), tuple(seal))
 
 
 def _propagation(spec: Spec) -> int:
+    """Slave, unless the spec says so or a shared bind mount could not be one: a slave's copies never lead back."""
     if spec.root_propagation is None:
-        return c.MS_SLAVE | c.MS_REC
+        shared = any(mount_options.parse(mount.options).propagation & c.MS_SHARED for mount in spec.mounts)
+        return (c.MS_SHARED if shared else c.MS_SLAVE) | c.MS_REC
     try:
         return mount_options.PROPAGATION[spec.root_propagation]
     except KeyError:

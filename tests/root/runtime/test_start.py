@@ -369,7 +369,6 @@ def test_shared_propagation_reaches_the_parent_namespace(bundle: Bundle, tmp_pat
             document = bundle.document(["sh", "-c", "mount -t tmpfs x /v/inner && touch /v/inner/made"])
             document["process"]["capabilities"] = None
             document["mounts"].append(mount("/v", "bind", "rbind", "rshared", source=str(volume)))
-            document["linux"]["rootfsPropagation"] = "rshared"
             result = bundle.run(document)
             assert (result.code, result.failed) == (0, None), result
             assert (volume / "inner/made").exists()
