@@ -34,6 +34,8 @@ _TOOLS: Final = {
     "setpriv": "util-linux",
     "unshare": "util-linux",
 }
+# By which mmdebstrap verifies what it fetches.
+_KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def driver(store: Store) -> LocalDriver:
@@ -63,6 +65,8 @@ class LocalDriver:
         if options:
             raise Usage(f"the local driver has no option {', '.join(sorted(options))}")
         missing = {package for tool, package in _TOOLS.items() if shutil.which(tool) is None}
+        if not _KEYRING.exists():
+            missing.add("debian-archive-keyring")
         if missing:
             raise Unsupported(f"`create local` needs tools: apt install {' '.join(sorted(missing))}")
         if _file_system(self._store.directory) == "overlay":
@@ -183,7 +187,9 @@ class Host:
             work=self.directory / "work",
             data=self.directory / "data",
             cgroup=f"/{self.runtime.name}",
-            hierarchies=hierarchies(Path("/proc/self/cgroup").read_text()),
+            hierarchies=hierarchies(
+                Path("/proc/self/cgroup").read_text(), Path("/proc/self/mountinfo").read_text()
+            ),
         )
 
 

@@ -137,12 +137,21 @@ class HostBundle:
             yield f"/run/cgroup1/{folder}", "cgroup", "cgroup", ("nosuid", "nodev", "noexec", "rw", options)
 
 
-def hierarchies(cgroups: str) -> tuple[str, ...]:
-    """Mount options of each cgroup v1 hierarchy in the text of /proc/self/cgroup (cgroups(7)); v2: none."""
+def hierarchies(cgroups: str, mountinfo: str) -> tuple[str, ...]:
+    """Mount options of each cgroup v1 hierarchy that this laptop uses; none on one with v2 alone.
+
+    From the texts of /proc/self/cgroup (cgroups(7)) and /proc/self/mountinfo (proc_pid_mountinfo(5)): the kernel
+    goes on listing a hierarchy that is no longer mounted.
+    """
+    mounted = set()
+    for line in mountinfo.splitlines():
+        kind, _, options = line.partition(" - ")[2].split(" ", 2)
+        if kind == "cgroup":
+            mounted.update(options.split(","))
     found = []
     for line in cgroups.splitlines():
         _, controllers, _ = line.split(":", 2)
-        if controllers:
+        if controllers and mounted.issuperset(controllers.split(",")):
             found.append(f"none,{controllers}" if controllers.startswith("name=") else controllers)
     return tuple(sorted(found))
 

@@ -67,7 +67,7 @@ def _build(target: Path, say: Say) -> None:
         with as_file(files("cloud_init") / "recipes" / "local-host.sh") as hook:
             _mmdebstrap(work / "root", sources, hook, work / "log")
         (work / "root").chmod(0o755)
-        os.sync()
+        subprocess.run(["sync", "-f", work / "root"], check=True)
         os.rename(work / "root", target)
     finally:
         shutil.rmtree(work)

@@ -23,11 +23,11 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from hostagent import VERSION
 from machine.drivers.base import Say
 from machine.errors import MachineError, Unavailable
 from machine.store.cache import cache_directory
@@ -65,10 +65,9 @@ def ensure(target: Target, say: Say) -> Bundle:
 
     Raises Unavailable: the package index cannot be reached; MachineError: no wheels for that target.
     """
-    release = installed_version("pymachine-engine")
     folder = cache_directory() / "agent"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"{_key(target, release)}.tar.gz"
+    path = folder / f"{_key(target)}.tar.gz"
     with locked(
         path.with_suffix(".lock"), "another command is making the agent's bundle: wait", patience=600
     ):
@@ -78,11 +77,11 @@ def ensure(target: Target, say: Say) -> Bundle:
             _make(path, _wheels(folder, target, say))
             _prune(folder)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Bundle(f"{release}-{digest[:12]}", digest, path)
+    return Bundle(f"{VERSION}-{digest[:12]}", digest, path)
 
 
-def _key(target: Target, release: str) -> str:
-    digest = hashlib.sha256("\0".join((_FORMAT, release, target.python, target.arch)).encode())
+def _key(target: Target) -> str:
+    digest = hashlib.sha256("\0".join((_FORMAT, VERSION, target.python, target.arch)).encode())
     for name, data in (*_code(), *_host_files(), ("lock", _lock_file().read_bytes())):
         digest.update(f"\0{name}\0{len(data)}\0".encode())
         digest.update(data)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
+from hostagent import VERSION
 from machine.drivers.base import Driver, Order, Step
 from machine.store.store import Entry
 from machine.workflow.identity import KeysStep, host_spec
@@ -25,5 +24,5 @@ def plan(entry: Entry, driver: Driver, options: dict[str, str], session: Session
         *driver.steps(order),
         SshStep(driver, session),
         RotateHostKeyStep(entry, session),
-        AgentStep(session, version("pymachine-engine")),
+        AgentStep(session, VERSION),
     )

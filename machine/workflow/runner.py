@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from machine.drivers.base import Step
+from machine.errors import MachineError
 from machine.model.machine import Machine
 from machine.store.store import Entry
 from machine.workflow.progress import Progress, StepEvent, StepState
@@ -38,14 +40,24 @@ class Runner:
         try:
             machine = step.execute(machine, watch.say)
             self._entry.write(machine)
+        except OSError as error:
+            # A full disk, a file that may not be written: the system's words, and where.
+            where = f": {error.filename}" if error.filename else ""
+            failure = MachineError(f'the step "{step.name}" failed: {error.strerror or error}{where}')
+            self._fail(step, watch, failure)
+            raise failure from error
         except BaseException as error:
-            reason = str(error) or type(error).__name__
-            watch.tell("failed", reason)
-            self._entry.journal.add("failed", step.name, reason)
+            self._fail(step, watch, error)
             raise
         self._entry.journal.add("done", step.name, watch.detail)
         watch.tell("done")
         return machine
+
+    def _fail(self, step: Step, watch: _Watch, error: BaseException) -> None:
+        reason = str(error) or type(error).__name__
+        watch.tell("failed", reason)
+        with suppress(OSError):  # on a full disk the journal stays at "begun", which is as good
+            self._entry.journal.add("failed", step.name, reason)
 
     def back(self, steps: Sequence[Step], machine: Machine) -> None:
         """Undoes all steps, last first. All: an undo is harmless, and a journal may have lost its last line."""

@@ -20,7 +20,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 HOME = "/opt/pymachine"
 VERSIONS = f"{HOME}/versions"
@@ -32,32 +32,36 @@ DOCKER = "/usr/local/bin/docker"
 
 def install(version: str, digest: str, size: int, stream: BinaryIO) -> None:
     """Unpack the bundle from `stream`; exits with a sentence when it is not what was promised."""
-    target = f"{VERSIONS}/{version}"
     os.makedirs(VERSIONS, exist_ok=True)
     for name in os.listdir(VERSIONS):
         if name.startswith(".new-"):  # of an installation that was cut off
             shutil.rmtree(f"{VERSIONS}/{name}")
     work = tempfile.mkdtemp(prefix=".new-", dir=VERSIONS)
-    os.chmod(work, 0o755)  # noqa: S103  # code that everybody may read
+    try:
+        with tempfile.TemporaryFile(dir=VERSIONS) as spool:
+            receive(stream, spool, size, digest)
+            with tarfile.open(fileobj=spool, mode="r:gz") as archive:
+                archive.extractall(work)  # noqa: S202  # its hash says that it is the one we made
+        compileall.compile_dir(work, quiet=2, workers=os.cpu_count() or 1)
+        os.chmod(work, 0o755)  # noqa: S103  # code that everybody may read
+        subprocess.run(["sync", "-f", work], check=True)
+        if not os.path.isdir(f"{VERSIONS}/{version}"):
+            os.rename(work, f"{VERSIONS}/{version}")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def receive(stream: BinaryIO, spool: IO[bytes], size: int, digest: str) -> None:
+    """Copies `size` bytes; exits unless they have the hash `digest`."""
     seen = hashlib.sha256()
-    with tempfile.TemporaryFile(dir=VERSIONS) as spool:
-        left = size
-        while left and (piece := stream.read(min(left, 1 << 20))):
-            seen.update(piece)
-            spool.write(piece)
-            left -= len(piece)
-        if left or seen.hexdigest() != digest:
-            shutil.rmtree(work)
-            sys.exit(f"the bundle arrived damaged: {size - left} of {size} bytes, sha256 {seen.hexdigest()}")
-        spool.seek(0)
-        with tarfile.open(fileobj=spool, mode="r:gz") as archive:
-            archive.extractall(work)  # noqa: S202  # its hash says that it is the one we made
-    compileall.compile_dir(work, quiet=2, workers=os.cpu_count() or 1)
-    os.sync()
-    if os.path.isdir(target):
-        shutil.rmtree(work)
-    else:
-        os.rename(work, target)
+    left = size
+    while left and (piece := stream.read(min(left, 1 << 20))):
+        seen.update(piece)
+        spool.write(piece)
+        left -= len(piece)
+    if left or seen.hexdigest() != digest:
+        sys.exit(f"the bundle arrived damaged: {size - left} of {size} bytes, sha256 {seen.hexdigest()}")
+    spool.seek(0)
 
 
 def activate(version: str) -> str:
@@ -171,11 +175,14 @@ def ping(patience: float = 15.0) -> str:
 
 def main() -> None:
     verb, version = sys.argv[1:3]
-    if verb == "install":
-        install(version, sys.argv[3], int(sys.argv[4]), sys.stdin.buffer)
-        print(json.dumps({"installed": version}))
-    else:
-        print(json.dumps({"active": version, "api": activate(version)}))
+    try:
+        if verb == "install":
+            install(version, sys.argv[3], int(sys.argv[4]), sys.stdin.buffer)
+            print(json.dumps({"installed": version}))
+        else:
+            print(json.dumps({"active": version, "api": activate(version)}))
+    except OSError as error:
+        sys.exit(f"{error.strerror or error}: {error.filename or HOME}")
 
 
 if __name__ == "__main__":

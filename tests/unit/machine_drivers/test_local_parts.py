@@ -106,7 +106,14 @@ def test_a_loopback_resolver_is_replaced_by_its_upstream(tmp_path: Path) -> None
     )
 
 
-HYBRID = "9:name=systemd:/\n8:pids:/\n1:cpu,cpuacct:/user\n0::/init.scope\n"
+HYBRID = "9:name=systemd:/\n8:pids:/\n7:rdma:/\n1:cpu,cpuacct:/user\n0::/init.scope\n"
+MOUNTED = """\
+24 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard
+31 30 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
+32 30 0:28 / /sys/fs/cgroup/pids rw shared:5 - cgroup cgroup rw,pids
+33 30 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct
+34 30 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+"""
 
 
 def bundle(cgroups: str) -> dict[str, object]:
@@ -117,7 +124,7 @@ def bundle(cgroups: str) -> dict[str, object]:
         work=Path("/m/work"),
         data=Path("/m/data"),
         cgroup="/pymachine-dev1-x",
-        hierarchies=hierarchies(cgroups),
+        hierarchies=hierarchies(cgroups, MOUNTED),
     )
     document: dict[str, object] = json.loads(made.config())
     return document
@@ -130,6 +137,7 @@ def test_version_1_hierarchies_are_mounted_beside_version_2() -> None:
         return {m["destination"]: m["options"][-1] for m in mounts if m["type"].startswith("cgroup")}
 
     assert cgroups("0::/user.slice\n") == {"/sys/fs/cgroup": "rw"}
+    assert hierarchies(HYBRID, "34 30 0:30 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n") == ()
     assert cgroups(HYBRID) == {
         "/sys/fs/cgroup": "rw",
         "/run/cgroup1/cpu,cpuacct": "cpu,cpuacct",

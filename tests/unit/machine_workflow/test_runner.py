@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +97,14 @@ def test_killed_at_any_point_of_the_way_back(tmp_path: Path, moment: int) -> Non
     assert run(tmp_path, "back", moment) == -9
     assert run(tmp_path, "back", -1) == 0
     assert list((tmp_path / "world").iterdir()) == []
+
+
+def test_the_systems_errors_become_sentences(tmp_path: Path) -> None:
+    entry, place = world(tmp_path)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/home/x/upper")
+
+    with pytest.raises(MachineError, match='"first" failed: No space left on device: /home/x/upper'):
+        Runner(entry, lambda event: None).forward((FileStep("first", place, full),), BLANK)
+    assert entry.journal.read().unfinished == "first"
