@@ -11,6 +11,8 @@ import hashlib
 import io
 import lzma
 import os
+import queue
+import threading
 from typing import IO, Protocol, cast
 
 import zstandard
@@ -110,6 +112,40 @@ def hashed(chunks: Chunks, digest: Hash) -> Chunks:
     def chunk() -> bytes:
         piece = chunks()
         digest.update(piece)
+        return piece
+
+    return chunk
+
+
+def ahead(chunks: Chunks, pieces: int = 4) -> Chunks:
+    """Make up to `pieces` pieces beforehand in a thread: inflating and hashing leave the GIL, so a layer is unpacked on
+    two cores (a third less time, measured). For a process that ends soon: an abandoned thread is not stopped.
+    """
+    made: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+    room = threading.Semaphore(pieces)
+
+    def make() -> None:
+        piece: bytes | BaseException = b"first"
+        while piece and not isinstance(piece, BaseException):
+            room.acquire()
+            try:
+                piece = chunks()
+            except BaseException as error:  # belongs to whoever reads
+                piece = error
+            made.put(piece)
+
+    threading.Thread(target=make, daemon=True).start()
+    ended = False
+
+    def chunk() -> bytes:
+        nonlocal ended
+        if ended:
+            return b""
+        piece = made.get()
+        room.release()
+        if isinstance(piece, BaseException):
+            raise piece
+        ended = not piece
         return piece
 
     return chunk

@@ -27,6 +27,7 @@ class Packer:
 
     def run(self) -> None:
         """Everything below the root, sorted by name, parents first, then the end of the archive."""
+        self._top()
         # Names still to write, the next one last: no recursion, whatever the depth.
         todo = self._below(b"")
         while todo:
@@ -34,6 +35,17 @@ class Packer:
             if self._member(name):
                 todo.extend(self._below(name + b"/"))
         self._put(END)
+
+    def _top(self) -> None:
+        """The root itself, only where it differs from what unpacking gives anyway: most layers do not mention it."""
+        path = self._root or b"/"
+        status = os.lstat(path)
+        if (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (0o755, 0, 0):
+            self._put(
+                encode(Header(b"./", DIRECTORY, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid))
+            )
+        if _xattrs(path).get(OPAQUE) == b"y":
+            self._put(encode(Header(b".wh..wh..opq", REGULAR, 0o600)))
 
     def _below(self, prefix: bytes) -> list[bytes]:
         names = os.listdir(self._root + b"/" + prefix)

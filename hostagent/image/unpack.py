@@ -127,6 +127,8 @@ class Unpacker:
             below = below + b"/" + part
             if below in self._directories:
                 continue
+            if part.startswith(_WHITEOUT):
+                raise Invalid(f"the layer has something below the whiteout {show(part)}: refused")
             try:
                 os.mkdir(below, 0o755)
             except FileExistsError:

@@ -13,7 +13,7 @@ import msgspec
 
 from hostagent.errors import Invalid
 from hostagent.image import jail
-from hostagent.image.compression import CHUNK, GzipSink, Region, compression_of, hashed, open_stream
+from hostagent.image.compression import CHUNK, GzipSink, Region, ahead, compression_of, hashed, open_stream
 from hostagent.image.jobs import Answer, Applied, Apply, LocalJob, Member, Pack, Packed, Scan, Scanned, Step
 from hostagent.image.pack import Packer
 from hostagent.image.tar_reader import HARDLINK, REGULAR, SYMLINK, Chunks, TarReader
@@ -69,15 +69,20 @@ def apply(job: Apply, tell: Tell) -> Applied:
 
     digest = hashlib.sha256()
     pace = Pace(tell, "Extracting", size)
-    chunks: Chunks = hashed(open_stream(stream, head), digest)
+    inflated = hashed(open_stream(stream, head), digest)
     sink = GzipSink(sink_fd) if sink_fd is not None and kind is None else None
 
-    def chunk() -> bytes:
-        piece = chunks()
+    def prepared() -> bytes:
+        piece = inflated()
         if sink is not None:
             sink.write(piece)
-        pace.at(raw.consumed)
         return piece
+
+    pieces = ahead(prepared)
+
+    def chunk() -> bytes:
+        pace.at(raw.consumed)
+        return pieces()
 
     unpacker = Unpacker()
     unpacker.run(TarReader(chunk))
