@@ -21,6 +21,9 @@ from hostagent.kernel.resources import Resources
 
 Pids = set[int]
 
+_WANTED_CONTROLLERS = frozenset({"cpu", "cpuset", "io", "memory", "pids"})
+"""On v2: those that have limits in `Resources`."""
+
 _NOT_BORN_THERE = frozenset({errno.EBUSY, errno.ENOENT, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EROFS})
 """Then an ordinary fork may do: no group, no right, no such call, a group that has children with controllers."""
 
@@ -111,7 +114,8 @@ class Cgroup:
                     raise
 
     def add_self(self) -> None:
-        self.add(0)
+        """All threads of the caller, which a fork's child (`add(0, rest)`) does not have."""
+        self.add(os.getpid())
 
     def join_like(self, pid: int) -> None:
         """Move the caller to where process `pid` is, at or below this group, in every hierarchy."""
@@ -134,14 +138,10 @@ class Cgroup:
 
     def kill(self) -> None:
         """SIGKILL everything inside, also what forks meanwhile. Returns before they are gone."""
-        unified = next((tree for tree in self.trees if tree.unified), None)
-        if unified:
-            try:
-                _write(f"{self.directory(unified)}/cgroup.kill", b"1")  # Linux 5.14
-            except OSError:
-                pass  # an older kernel, or no group in this hierarchy: the loop below is what remains
+        killed = tuple(tree for tree in self.trees if tree.unified and self._kill_unified(tree))
         for _ in range(100):
-            pids = self.pids() - {os.getpid()}
+            done = Cgroup(self.path, killed).pids() if killed else set()
+            pids = self.pids() - done - {os.getpid()}
             if not pids:
                 return
             self.freeze()  # so that nothing forks between the reading and the killing
@@ -185,6 +185,14 @@ class Cgroup:
 
     def exists(self) -> bool:
         return any(os.path.isdir(self.directory(tree)) for tree in self.trees)
+
+    def _kill_unified(self, tree: Hierarchy) -> bool:
+        """In one write (Linux 5.14); False for an older kernel, or without the group."""
+        try:
+            _write(f"{self.directory(tree)}/cgroup.kill", b"1")
+        except OSError:
+            return False
+        return True
 
     def _freezer(self, unified: bytes, legacy: bytes) -> bool:
         for tree in self.trees:
@@ -250,8 +258,8 @@ def _places(pid: int) -> dict[tuple[str, ...], str]:
 
 
 def _enable_controllers(directory: str) -> None:
-    """Hand all controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
-    wanted = set(_read(f"{directory}/cgroup.controllers").split())
+    """Hand controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
+    wanted = _WANTED_CONTROLLERS & set(_read(f"{directory}/cgroup.controllers").split())
     wanted -= set(_read(f"{directory}/cgroup.subtree_control").split())
     for name in sorted(wanted):
         try:
@@ -302,7 +310,8 @@ def _children(directory: str) -> list[str]:
 
 def _pids(directory: str) -> list[int]:
     try:
-        return [int(word) for word in _read(f"{directory}/cgroup.procs").split()]
+        # 0 stands for a process outside our PID namespace, and for our own process group where a pid is expected.
+        return [pid for pid in map(int, _read(f"{directory}/cgroup.procs").split()) if pid]
     except OSError:  # gone meanwhile, or a threaded group, whose processes its parent lists
         return []
 
