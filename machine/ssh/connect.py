@@ -6,9 +6,11 @@ clear sentence here.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from machine.errors import Denied, HostKeyMismatch, MachineError, Unavailable
@@ -60,6 +62,8 @@ def _session(machine: Machine, timeout: float, types: tuple[str, ...], passphras
     import fabric
     import paramiko
 
+    _hush_paramiko()
+
     class OnlyKnownKeys(paramiko.MissingHostKeyPolicy):
         def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
             hostkey.verify(machine, f"{key.get_name()} {key.get_base64()}")
@@ -102,6 +106,12 @@ def _session(machine: Machine, timeout: float, types: tuple[str, ...], passphras
         hop.client.load_system_host_keys()
         hop.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     return session
+
+
+@cache
+def _hush_paramiko() -> None:
+    """It logs tracebacks of what it raises as well; without any handler Python would print them to the user."""
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def _hops(session: Any) -> Iterator[Any]:

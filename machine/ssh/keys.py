@@ -28,13 +28,6 @@ def generate(comment: str) -> KeyPair:
     return KeyPair(private.decode(), f"{public.decode()} {comment}")
 
 
-def write(pair: KeyPair, path: Path) -> None:
-    """Writes `path` (0600) and `path`.pub; an existing file is never overwritten (FileExistsError)."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(pair.private)
-    path.with_name(path.name + ".pub").write_text(pair.public + "\n")
-
-
 def is_locked(path: Path) -> bool:
     """Whether the private key file asks for a passphrase (read cheaply, without a crypto library)."""
     import base64

@@ -24,6 +24,7 @@ from machine.client.keeper_start import ensure_keeper, keeper_status, stop_keepe
 from machine.errors import Denied, HostKeyMismatch, NotFound, Unavailable
 from machine.ssh import keys
 from tests.unit.machine_client.conftest import Host
+from tests.unit.machine_ssh.sshd import write_pair
 
 
 def status(host: Host) -> Status:
@@ -212,7 +213,7 @@ def test_a_wrong_host_key_is_refused_once_and_for_all(host: Host) -> None:
 
 
 def test_a_refused_login_is_said(host: Host, tmp_path: Path) -> None:
-    keys.write(keys.generate("stranger"), tmp_path / "stranger")
+    write_pair(keys.generate("stranger"), tmp_path / "stranger")
     host.record(dataclasses.replace(host.machine, identity_file=str(tmp_path / "stranger")))
     with pytest.raises(Denied, match="refused the login"):
         ping(ensure_keeper(host.machine))

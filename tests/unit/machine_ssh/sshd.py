@@ -15,6 +15,7 @@ from machine.model.machine import Machine
 from machine.ssh import keys
 from tests.tools import need
 
+# HOME: the start-up files of whoever runs the tests are not for tests, which kill shells in the middle of them.
 # Who logs in: whoever runs the tests. UsePAM lets a locked root in (containers have one), when we may use it.
 _CONFIG = """
 Port {port}
@@ -22,6 +23,7 @@ ListenAddress 127.0.0.1
 HostKey {folder}/host_key
 AuthorizedKeysFile {folder}/authorized_keys
 PidFile none
+SetEnv HOME={folder}
 StrictModes no
 UsePAM {pam}
 PasswordAuthentication no
@@ -44,8 +46,8 @@ class Sshd:
         self.user_key = folder / "user_key"
         self.host_pair = keys.generate("host")
         pair = keys.generate("tests")
-        keys.write(pair, self.user_key)
-        keys.write(self.host_pair, folder / "host_key")
+        write_pair(pair, self.user_key)
+        write_pair(self.host_pair, folder / "host_key")
         (folder / "authorized_keys").write_text(pair.public + "\n")
         pam = "yes" if os.geteuid() == 0 else "no"
         (folder / "config").write_text(_CONFIG.format(port=self.port, folder=folder, pam=pam))
@@ -133,6 +135,13 @@ class Sshd:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def write_pair(pair: keys.KeyPair, path: Path) -> None:
+    """`path` as ssh wants it (0600) and `path`.pub."""
+    path.touch(mode=0o600)
+    path.write_text(pair.private)
+    path.with_name(path.name + ".pub").write_text(pair.public + "\n")
 
 
 def _signal(pid: int, number: int) -> None:
