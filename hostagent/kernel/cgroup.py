@@ -105,10 +105,8 @@ class Cgroup:
         """
         data = str(pid).encode()
         for tree in self.trees if trees is None else trees:
-            # v1: one thread that moves itself takes no lock, and so waits for no grace period (Linux 5.5).
-            file = "tasks" if pid == 0 and not tree.unified else "cgroup.procs"
             try:
-                _write(f"{self.directory(tree)}/{file}", data)
+                _write(f"{self.directory(tree)}/{_members_file(tree, pid)}", data)
             except OSError as error:
                 if error.errno not in {errno.ENOENT, errno.EROFS, errno.EACCES}:
                     raise
@@ -126,7 +124,7 @@ class Cgroup:
             # The process's path is told from the host's root, ours from the mount's: they meet at our group.
             _, found, below = (place or "").partition(f"/{inside}")
             if found:
-                _write(f"{self.directory(tree)}{below}/cgroup.procs", b"0")
+                _write(f"{self.directory(tree)}{below}/{_members_file(tree, 0)}", b"0")
 
     def pids(self) -> Pids:
         """Processes of the group and of all groups below it, as this process's PID namespace sees them."""
@@ -249,6 +247,11 @@ class Cgroup:
         except OSError as error:
             return f"{write.file} = {write.value} not set: {error.strerror}"
         return None
+
+
+def _members_file(tree: Hierarchy, pid: int) -> str:
+    """v1: one thread that moves itself takes no lock, and so waits for no grace period (Linux 5.5)."""
+    return "tasks" if pid == 0 and not tree.unified else "cgroup.procs"
 
 
 def _places(pid: int) -> dict[tuple[str, ...], str]:

@@ -49,7 +49,7 @@ def run(task: EnterTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
         os.close(task.init_pidfd)
         os.setsid()
         if task.stdio is None:
-            _open_console(task.channel)
+            _open_console(task)
         exec_program(task.process, task.rights, task.channel)
 
 
@@ -63,10 +63,12 @@ def _join(cgroup: Cgroup, init_pid: int, rest: tuple[Hierarchy, ...]) -> None:
         cgroup.join_like(init_pid)
 
 
-def _open_console(channel: socket.socket) -> None:
+def _open_console(task: EnterTask) -> None:
     master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     slave = pty.open_slave(master)
-    fds.send_message(channel, Console().encode(), (master,))
+    if task.process.console_size is not None:
+        pty.set_size(master, *task.process.console_size)
+    fds.send_message(task.channel, Console().encode(), (master,))
     os.close(master)
     fds.install_stdio(slave, slave, slave)
     os.close(slave)

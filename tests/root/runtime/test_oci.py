@@ -83,8 +83,19 @@ def test_exec_exit_code_and_process_file(oci: Command, bundle: Bundle, tmp_path:
     oci("run", "--detach", "--bundle", str(bundle.path), "c1")
     assert oci("exec", "c1", "sh", "-c", "exit 9").returncode == 9
     process = tmp_path / "process.json"
-    process.write_text(json.dumps({"args": ["echo", "from file"], "env": ["PATH=/bin"], "cwd": "/"}))
-    assert oci("exec", "--process", str(process), "c1").stdout == "from file\n"
+    size = {"height": 33, "width": 99}
+    process.write_text(
+        json.dumps(
+            {
+                "args": ["stty", "size"],
+                "env": ["PATH=/bin"],
+                "cwd": "/",
+                "terminal": True,
+                "consoleSize": size,
+            }
+        )
+    )
+    assert oci("exec", "--process", str(process), "c1").stdout.split() == ["33", "99"]
 
 
 def test_start_errors_leave_nothing(oci: Command, bundle: Bundle, tmp_path: Path) -> None:
