@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hostagent.kernel.cgroup import Cgroup
@@ -133,3 +135,50 @@ def test_a_host_without_cgroups_is_a_warning() -> None:
     group.delete()
     assert group.pids() == set()
     assert group.oom_kills() == 0
+
+
+@pytest.fixture
+def v2_host(tmp_path: Path) -> Cgroup:
+    """A directory that looks like a v2 mount with controllers, which this machine need not have."""
+    for folder in ("", "engine", "engine/c"):
+        place = tmp_path / folder
+        place.mkdir(exist_ok=True)
+        (place / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids\n")
+        (place / "cgroup.subtree_control").write_text("memory\n")
+        for file in ("memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max", "cgroup.kill"):
+            (place / file).touch()
+        (place / "cgroup.procs").write_text("0\n")
+    (tmp_path / "engine/c/memory.events").write_text("low 0\nhigh 0\noom 2\noom_kill 3\n")
+    return Cgroup("/engine/c", (Hierarchy(str(tmp_path), unified=True),))
+
+
+def test_v2_limits_go_to_their_files(v2_host: Cgroup, tmp_path: Path) -> None:
+    resources = Resources(
+        memory_limit=MIB, memory_swap=MIB, cpu_quota=50_000, cpu_period=100_000, pids_limit=5
+    )
+    assert v2_host.create(resources) == []
+    leaf = tmp_path / "engine/c"
+    found = {
+        file: (leaf / file).read_text() for file in ("memory.max", "memory.swap.max", "cpu.max", "pids.max")
+    }
+    assert found == {
+        "memory.max": str(MIB),
+        "memory.swap.max": "0",
+        "cpu.max": "50000 100000",
+        "pids.max": "5",
+    }
+    assert v2_host.oom_kills() == 3
+
+
+def test_v2_controllers_are_handed_down_to_the_parent_of_the_group(v2_host: Cgroup, tmp_path: Path) -> None:
+    v2_host.create()
+    for folder in ("", "engine"):
+        # One write each, in order of name; a plain file keeps the last at its start.
+        assert (tmp_path / folder / "cgroup.subtree_control").read_text().startswith("+pids")
+    assert (tmp_path / "engine/c/cgroup.subtree_control").read_text() == "memory\n"
+
+
+def test_processes_of_other_namespaces_are_not_ours_to_kill(v2_host: Cgroup) -> None:
+    """The kernel shows them as 0, which kill(2) takes for the caller's own process group."""
+    assert v2_host.pids() == set()
+    v2_host.kill()
