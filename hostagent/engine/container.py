@@ -64,8 +64,8 @@ class Container:
     """Clients that attached before the start, as `docker run` does."""
     pending_waits: list[tuple[protocol.Await, int]] = field(default_factory=list)
     """Clients that wait for the exit of a container that has not started yet, as `docker run` does."""
-    waiting_for_removal: list[int] = field(default_factory=list)
-    """Clients that its shim gave back at the exit."""
+    waiting: list[tuple[int, bool]] = field(default_factory=list)
+    """Clients that its shim gave back at the exit: (fd, whether it waits for the removal)."""
     execs: dict[str, ExecState] = field(default_factory=dict)
     begun: asyncio.Future[protocol.Message] | None = None
     """While it starts: done with Started or StartFailed."""
@@ -75,6 +75,8 @@ class Container:
     """Held by start, restart and remove; never while waiting for a stop."""
     restart: asyncio.Task[None] | None = None
     removing: bool = False
+    gone: bool = False
+    """Removed: only clients that hear of it late still hold this object."""
 
     @property
     def host(self) -> HostConfig:

@@ -140,7 +140,8 @@ class Engine:
 
     def inspect(self, ref: str, size: bool) -> wire.ContainerInspect:
         container = self._containers.find(ref)
-        return views.inspect(container, self._sizes(container) if size else None)
+        lowerdirs = self._images.lowerdirs(self._images.resolve(container.image_id))
+        return views.inspect(container, self._sizes(container) if size else None, lowerdirs)
 
     def _sizes(self, container: Container) -> tuple[int, int]:
         return views.sizes(container, self._images.inspect(container.image_id).size)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 
-from hostagent.engine.shimlink import OnMessage, ShimLink
+from hostagent.engine.shimlink import OnMessage, ShimLink, Undelivered
 from hostagent.kernel import fds
 from hostagent.runtime import protocol
 
@@ -62,7 +62,9 @@ class Launcher:
             self._process.wait()
             self._process = None
 
-    def launch(self, container_id: str, bundle: str, on_message: OnMessage) -> ShimLink:
+    def launch(
+        self, container_id: str, bundle: str, on_message: OnMessage, undelivered: Undelivered
+    ) -> ShimLink:
         """Have a shim forked; the link may be used at once, the messages wait for the shim."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         message = protocol.Launch(
@@ -76,9 +78,9 @@ class Launcher:
             except OSError:  # it died since we last looked
                 self._forget()
                 fds.send_message(self.ensure(), message, (theirs.fileno(),))
-        return ShimLink(ours, on_message)
+        return ShimLink(ours, on_message, undelivered)
 
-    def reconnect(self, container_id: str, on_message: OnMessage) -> ShimLink:
+    def reconnect(self, container_id: str, on_message: OnMessage, undelivered: Undelivered) -> ShimLink:
         """To a shim that an earlier daemon had launched. OSError when nobody listens."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -86,7 +88,7 @@ class Launcher:
         except OSError:
             connection.close()
             raise
-        return ShimLink(connection, on_message)
+        return ShimLink(connection, on_message, undelivered)
 
     def close(self) -> None:
         """With the daemon goes its launcher."""

@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -115,7 +115,10 @@ class Lifecycle:
 
     def _launch(self, container: Container, port_fds: tuple[int, ...], await_network: bool) -> None:
         link = self._launcher.launch(
-            container.id, container.directory, functools.partial(self.on_message, container)
+            container.id,
+            container.directory,
+            functools.partial(self.on_message, container),
+            functools.partial(self.undelivered, container),
         )
         container.link = link
         self.watch_link(container, link)
@@ -171,7 +174,7 @@ class Lifecycle:
         )
         self._events.publish("container", "die", container.id, container.event_attributes(exitCode=str(code)))
         _resolve(container.exits, code)
-        _answer_waits(container, code)
+        _answer_waits(container, code, removed=True)
         if container.host.auto_remove:
             self.spawn(self.remove(container, force=True))
         return kind(text)
@@ -192,8 +195,8 @@ class Lifecycle:
             case protocol.StartFailed():
                 if container.begun and not container.begun.done():
                     container.begun.set_result(message)
-            case protocol.Waiting():
-                container.waiting_for_removal += received
+            case protocol.Waiting(removed):
+                self._give_back(container, removed, received)
             case protocol.Exit():
                 self.exited(container, message)
             case protocol.ExecStarted() | protocol.ExecFailed() | protocol.ExecExit():
@@ -202,6 +205,23 @@ class Lifecycle:
                 self._events.publish("container", "detach", container.id, container.event_attributes())
             case _:
                 log.error("container %s: unexpected %s", container.id[:12], type(message).__name__)
+
+    def undelivered(self, container: Container, message: protocol.Message, passed: Sequence[int]) -> None:
+        """Its shim was gone before it could take this. A client that waits is answered; others see their stream end."""
+        if isinstance(message, protocol.Await):
+            self._give_back(container, message.removed, passed)
+            return
+        for fd in passed:
+            os.close(fd)
+
+    @staticmethod
+    def _give_back(container: Container, removed: bool, clients: Sequence[int]) -> None:
+        """Clients that wait are ours again; those that come late are answered at once."""
+        container.waiting += [(fd, removed) for fd in clients]
+        if container.gone:
+            _answer_waits(container, container.state.exit_code, removed=True)
+        elif container.shim is None:
+            _answer_waits(container, container.state.exit_code, removed=False)
 
     def _netns_ready(self, container: Container, link: ShimLink, netns: int) -> None:
         try:
@@ -293,6 +313,7 @@ class Lifecycle:
             container.event_attributes(exitCode=str(record.code), execDuration=str(seconds)),
         )
         _resolve(container.exits, record.code)
+        _answer_waits(container, record.code, removed=False)
         if again:
             container.restart = asyncio.create_task(self._restart_later(container, restarts.delay(ended)))
         elif container.host.auto_remove and not container.removing:
@@ -363,7 +384,7 @@ class Lifecycle:
         """Send a signal. Conflict when it does not run."""
         number = validate.signal_number(signal_text or "SIGKILL")
         if container.state.phase != "running":
-            raise Conflict(f"Cannot kill container: {container.id}: container {container.id} is not running")
+            raise Conflict(f"container {container.id} is not running")
         stop_signal = validate.signal_number(container.config.stop_signal or "SIGTERM")
         ended = self.exit_future(container)
         if number in (signal.SIGKILL, stop_signal):
@@ -428,7 +449,8 @@ class Lifecycle:
                     os.close(fd)
                 container.pending.clear()
                 self._containers.remove(container)
-                _answer_waits(container, container.state.exit_code)
+                container.gone = True
+                _answer_waits(container, container.state.exit_code, removed=True)
         except BaseException:
             container.removing = False
             raise
@@ -502,12 +524,15 @@ def _resolve(waiting: set[asyncio.Future[int]], code: int) -> None:
             future.set_result(code)
 
 
-def _answer_waits(container: Container, code: int) -> None:
-    """Clients whose connections are with us: the container never started, or is removed."""
-    for fd in (*(fd for _, fd in container.pending_waits), *container.waiting_for_removal):
-        waiters.answer(fd, code)
-    container.pending_waits.clear()
-    container.waiting_for_removal.clear()
+def _answer_waits(container: Container, code: int, removed: bool) -> None:
+    """Clients whose connections are with us: after an exit, or (`removed`) all of them, after the removal."""
+    if removed:
+        container.waiting += [(fd, message.removed) for message, fd in container.pending_waits]
+        container.pending_waits.clear()
+    for fd, for_removal in container.waiting:
+        if removed or not for_removal:
+            waiters.answer(fd, code)
+    container.waiting = [] if removed else [entry for entry in container.waiting if entry[1]]
 
 
 def remove_tree(directory: str) -> None:

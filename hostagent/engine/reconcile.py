@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -128,7 +129,8 @@ class Reconciler:
                 self._lifecycle.on_message(container, link, message, received)
 
         try:
-            link = self._launcher.reconnect(container.id, first)
+            undelivered = functools.partial(self._lifecycle.undelivered, container)
+            link = self._launcher.reconnect(container.id, first, undelivered)
         except OSError:
             await self._until_unlocked(container)
             return False

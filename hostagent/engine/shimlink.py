@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from hostagent.kernel import fds
 from hostagent.runtime import protocol
 
+Undelivered = Callable[[protocol.Message, tuple[int, ...]], None]
 OnMessage = Callable[["ShimLink", protocol.Message, list[int]], None]
 
 
@@ -20,37 +21,39 @@ class ShimLink:
     A unix socket takes only net.unix.max_dgram_qlen (10) unread messages, so what does not fit waits here.
     """
 
-    def __init__(self, connection: socket.socket, on_message: OnMessage) -> None:
+    def __init__(self, connection: socket.socket, on_message: OnMessage, undelivered: Undelivered) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = connection
         self._socket.setblocking(False)
         self._on_message = on_message
-        self._outbox: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._undelivered = undelivered
+        self._outbox: deque[tuple[protocol.Message, tuple[int, ...]]] = deque()
         self.heard = False
         """Whether the shim ever said anything: if not, its birth failed."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(connection.fileno(), self._read)
 
     def send(self, message: protocol.Message, passed: Sequence[int] = ()) -> None:
-        """Send now or soon; the fds are taken over (closed here once sent). A shim that is gone loses it."""
+        """Send now or soon; the fds are taken over (closed here once sent). What a shim that is gone did not take goes
+        to `undelivered`, fds and all."""
         if self.closed.done():
-            for fd in passed:
-                os.close(fd)
+            self._undelivered(message, tuple(passed))
             return
-        self._outbox.append((message.encode(), tuple(passed)))
+        self._outbox.append((message, tuple(passed)))
         if len(self._outbox) == 1:
             self._flush()
 
     def _flush(self) -> None:
         while self._outbox:
-            data, passed = self._outbox[0]
+            message, passed = self._outbox[0]
             try:
-                fds.send_message(self._socket, data, passed)
+                fds.send_message(self._socket, message.encode(), passed)
             except BlockingIOError:
                 self._loop.add_writer(self._socket.fileno(), self._writable)
                 return
             except OSError:
-                self._close()
+                # It does not listen any more; what it still has to say is read to its end.
+                self._give_up()
                 return
             self._outbox.popleft()
             for fd in passed:
@@ -79,11 +82,14 @@ class ShimLink:
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
-        for _, passed in self._outbox:
-            for fd in passed:
-                os.close(fd)
-        self._outbox.clear()
+        self._give_up()
         self.closed.set_result(None)
+
+    def _give_up(self) -> None:
+        lost = tuple(self._outbox)
+        self._outbox.clear()
+        for message, passed in lost:
+            self._undelivered(message, passed)
 
     def leave(self) -> None:
         """The daemon ends; the shim goes on."""

@@ -135,7 +135,7 @@ def signal_number(text: str) -> int:
         number = int(text)
         if 0 < number <= SIGNAL_MAX:
             return number
-        raise Invalid(f"Invalid signal: {text}")
+        raise Invalid(f"invalid signal: {text}")
     name = text.upper().removeprefix("SIG")
     base, plus, offset = name.partition("+")
     if not plus:
@@ -143,10 +143,10 @@ def signal_number(text: str) -> int:
     try:
         number = signal.Signals[f"SIG{base}"].value
     except KeyError:
-        raise Invalid(f"Invalid signal: {text}") from None
+        raise Invalid(f"invalid signal: {text}") from None
     if plus:
         if base not in ("RTMIN", "RTMAX") or not offset.isdigit():
-            raise Invalid(f"Invalid signal: {text}")
+            raise Invalid(f"invalid signal: {text}")
         number += int(offset) if plus == "+" else -int(offset)
     return number
 

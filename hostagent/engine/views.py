@@ -21,7 +21,9 @@ from hostagent.wire import (
 )
 
 
-def inspect(container: Container, sizes: tuple[int, int] | None) -> ContainerInspect:
+def inspect(
+    container: Container, sizes: tuple[int, int] | None, lowerdirs: tuple[str, ...]
+) -> ContainerInspect:
     """Answer of GET /containers/{id}/json; `sizes` = bytes of the writable layer, of the whole root."""
     config, state, directory = container.config, container.state, container.directory
     path, *args = merge.command(config)
@@ -45,6 +47,7 @@ def inspect(container: Container, sizes: tuple[int, int] | None) -> ContainerIns
         graph_driver=DriverData(
             name="overlay2",
             data={
+                "LowerDir": ":".join(lowerdirs),
                 "UpperDir": f"{directory}/upper",
                 "WorkDir": f"{directory}/work",
                 "MergedDir": f"{directory}/rootfs",

@@ -123,10 +123,10 @@ class Attach(Message):
 
 @dataclass(frozen=True, slots=True)
 class Await(Message):
-    """One fd: a client that waits for the exit, response head already sent; answered with one last HTTP chunk.
+    """One fd: a client that waits for the exit (or the removal), response head already sent.
 
-    With `removed` it wants to hear only when the container is gone, which the daemon knows: such a client goes back to
-    it with `Waiting`, unless there is no daemon at that moment."""
+    At the exit it goes back to the daemon with `Waiting`, to be answered once that has recorded the exit; when there
+    is no daemon at that moment the shim answers, with one last HTTP chunk."""
 
     removed: bool
 
@@ -223,7 +223,9 @@ class Detached(Message):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Message):
-    """One fd: a client of `Await(removed=True)` whose container is about to say `Exit`."""
+    """One fd: a client of `Await` whose container has ended."""
+
+    removed: bool
 
 
 @dataclass(frozen=True, slots=True)

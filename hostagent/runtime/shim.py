@@ -93,6 +93,7 @@ class Shim:
         self._kept: list[int] = []
         self._waiters = Waiters(self._loop)
         self._started_ns = 0
+        self._record: protocol.Exit | None = None
         self._adopt(daemon)
 
     # -- birth
@@ -119,14 +120,23 @@ class Shim:
         """Until the container has ended, its output is delivered, and its exit is recorded."""
         self._loop.watch(self._listener.fileno(), READ, lambda _events: self._accept())
         self._loop.run()
-        if self._daemon and self._outbox:
-            self._daemon.settimeout(LAST_WORDS_SECONDS)
-            self._flush()
+        self._part_from_daemon()
         self._listener.close()
         try:
             os.unlink(self._socket_path)
         except FileNotFoundError:
             pass
+
+    def _part_from_daemon(self) -> None:
+        """Nothing that was sent to us is lost: what comes from now on fails at the sender, what came is answered."""
+        if self._daemon is None:
+            return
+        self._daemon.shutdown(socket.SHUT_RD)
+        while self._hear():
+            pass
+        if self._outbox:
+            self._daemon.settimeout(LAST_WORDS_SECONDS)
+            self._flush()
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -163,19 +173,22 @@ class Shim:
 
     # -- the daemon's messages
 
-    def _hear(self) -> None:
+    def _hear(self) -> bool:
+        """Act on one message; False when there was none."""
         assert self._daemon is not None
         try:
             data, received = fds.recv_message(self._daemon)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data, received = b"", []
         if not data:
-            self._lose_daemon()
-            return
+            if self._loop.running:
+                self._lose_daemon()
+            return False
         message = protocol.decode(data)
         HANDLERS[type(message)](self, message, received)
+        return True
 
     def _tell(self, message: protocol.Message, *passed: int) -> None:
         """To the daemon, if there is one: what it misses it reads from the exit record and `Status`."""
@@ -227,6 +240,8 @@ class Shim:
     def _await(self, message: protocol.Await, received: list[int]) -> None:
         (client,) = received
         self._waiters.add(client, message.removed)
+        if self._record:
+            self._answer_waiters(self._record.code)
 
     def _attach(self, message: protocol.Attach, received: list[int]) -> None:
         (client,) = received
@@ -370,6 +385,7 @@ class Shim:
     def _fail(self, failure: protocol.StartFailed) -> None:
         self._phase = "exited"
         self._remove_cgroup()
+        self._hand_back()
         self._tell(failure)
         self._loop.running = False
 
@@ -396,13 +412,21 @@ class Shim:
             os.close(fd)
         self._kept.clear()
         self._remove_cgroup()
-        if self._daemon:
-            for client in self._waiters.take_those_for_removal():
-                self._tell(protocol.Waiting(), client)
-                os.close(client)
+        self._record = record
+        self._answer_waiters(record.code)
         self._tell(record)
-        self._waiters.answer(record.code)
         self._maybe_finish()
+
+    def _answer_waiters(self, code: int) -> None:
+        """By the daemon, so that it has recorded the exit before any client hears of it; without one, by us."""
+        self._hand_back()
+        self._waiters.answer(code)
+
+    def _hand_back(self) -> None:
+        if self._daemon is not None:
+            for client, removed in self._waiters.take():
+                self._tell(protocol.Waiting(removed), client)
+                os.close(client)
 
     def _remove_cgroup(self) -> None:
         assert self._spec is not None

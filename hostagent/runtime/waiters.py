@@ -25,24 +25,24 @@ class Waiters:
 
     def _gone(self, fd: int, events: int) -> None:
         if events & (select.EPOLLHUP | select.EPOLLERR):
-            self._take(fd)
+            self._forget(fd)
             os.close(fd)
 
-    def _take(self, fd: int) -> None:
+    def _forget(self, fd: int) -> None:
         self.loop.unwatch(fd)
         del self._fds[fd]
 
-    def take_those_for_removal(self) -> list[int]:
-        """Hand them out: somebody else answers them."""
-        found = [fd for fd, removed in self._fds.items() if removed]
-        for fd in found:
-            self._take(fd)
+    def take(self) -> list[tuple[int, bool]]:
+        """Hand out all (fd, whether it waits for the removal): somebody else answers them."""
+        found = list(self._fds.items())
+        for fd, _ in found:
+            self._forget(fd)
         return found
 
     def answer(self, code: int) -> None:
         """All that are left."""
         for fd in tuple(self._fds):
-            self._take(fd)
+            self._forget(fd)
             answer(fd, code)
 
 

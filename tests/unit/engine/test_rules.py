@@ -73,7 +73,7 @@ def test_signal_number(text: str, number: int) -> None:
 
 @pytest.mark.parametrize("text", ["0", "65", "NOPE", "TERM+1", "RTMIN+x"])
 def test_bad_signal(text: str) -> None:
-    with pytest.raises(Invalid, match="Invalid signal"):
+    with pytest.raises(Invalid, match="invalid signal"):
         validate.signal_number(text)
 
 
