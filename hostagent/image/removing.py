@@ -45,25 +45,24 @@ def plan(
     """Decide. `asked` None = the image was named by its ID. Raises Conflict."""
     identity = short(image.id)
     if asked is not None:
-        left = [name for name in names if str(name) != str(asked)]
-        if any(name.digest is None for name in left) or any(
-            name.repository != asked.repository for name in left
-        ):
-            return Plan(image, (asked,), delete=False)
-        # The last tag takes the digests of its repository with it.
-        if users and not force:
+        gone = {asked}
+        if asked.digest is None and not _tags(names, asked.repository) - gone:
+            # The last tag of a repository takes the digests of that repository with it.
+            gone |= {name for name in names if name.repository == asked.repository}
+        if users and not force and _is_single(names):
             raise Conflict(
                 f'conflict: unable to remove repository reference "{asked.familiar}" (must force) - '
                 f"container {short(users[0][0])} is using its referenced image {identity}"
             )
-        return Plan(image, tuple(names), delete=not users)
+        untag = tuple(name for name in names if name in gone)
+        return Plan(image, untag, delete=len(untag) == len(names) and not users)
     running = [container for container, runs in users if runs]
     if running:
         raise Conflict(
             f"conflict: unable to delete {identity} (cannot be forced) - "
             f"image is being used by running container {short(running[0])}"
         )
-    if not force and len({name.repository for name in names}) > 1:
+    if not force and not _is_single(names):
         raise Conflict(
             f"conflict: unable to delete {identity} (must be forced) - "
             "image is referenced in multiple repositories"
@@ -76,6 +75,16 @@ def plan(
             f"image is being used by stopped container {short(users[0][0])}"
         )
     return Plan(image, tuple(names), delete=not users)
+
+
+def _tags(names: Sequence[Reference], repository: str) -> set[Reference]:
+    return {name for name in names if name.digest is None and name.repository == repository}
+
+
+def _is_single(names: Sequence[Reference]) -> bool:
+    """Whether the names come to one: one tag at most, and digests of its repository only."""
+    tags = [name for name in names if name.digest is None]
+    return len(tags) <= 1 and len({name.repository for name in names}) <= 1
 
 
 def perform(store: ImageStore, steps: Plan) -> Removed:

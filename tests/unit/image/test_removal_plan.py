@@ -35,12 +35,23 @@ def test_a_used_image_keeps_its_last_name_unless_forced() -> None:
     assert (steps.untag, steps.delete) == ((ONE,), False)
 
 
+def test_a_last_tag_of_a_repository_leaves_other_repositories_alone() -> None:
+    steps = plan(IMAGE, ONE, [ONE, DIGEST, ELSEWHERE], STOPPED, force=False)
+    assert (steps.untag, steps.delete) == ((ONE, DIGEST), False)
+
+
+def test_by_digest() -> None:
+    steps = plan(IMAGE, DIGEST, [ONE, DIGEST], [], force=False)
+    assert (steps.untag, steps.delete) == ((DIGEST,), False)
+
+
 def test_by_id() -> None:
-    steps = plan(IMAGE, None, [ONE, TWO, DIGEST], [], force=False)
-    assert (steps.untag, steps.delete) == ((ONE, TWO, DIGEST), True)
-    with pytest.raises(Conflict, match=r"must be forced.*multiple repositories"):
-        plan(IMAGE, None, [ONE, ELSEWHERE], [], force=False)
-    assert plan(IMAGE, None, [ONE, ELSEWHERE], [], force=True).delete
+    steps = plan(IMAGE, None, [ONE, DIGEST], [], force=False)
+    assert (steps.untag, steps.delete) == ((ONE, DIGEST), True)
+    for several in ([ONE, TWO], [ONE, ELSEWHERE]):
+        with pytest.raises(Conflict, match=r"must be forced.*multiple repositories"):
+            plan(IMAGE, None, several, [], force=False)
+        assert plan(IMAGE, None, several, [], force=True).delete
     with pytest.raises(Conflict, match=r"cannot be forced.*running container f{12}"):
         plan(IMAGE, None, [ONE], RUNNING, force=True)
     with pytest.raises(Conflict, match=r"must be forced.*stopped container e{12}"):
