@@ -21,8 +21,10 @@ class Packer:
     """One layer; `root` = b"" when jailed in it. Calls `put` with the pieces of the tar, in order."""
 
     def __init__(self, put: Put, root: bytes = b"") -> None:
-        self._put = put
+        self._out = put
         self._root = root
+        self._gathered: list[bytes] = []
+        self._size = 0
         self._links: dict[tuple[int, int], bytes] = {}
 
     def run(self) -> None:
@@ -35,6 +37,16 @@ class Packer:
             if self._member(name):
                 todo.extend(self._below(name + b"/"))
         self._put(END)
+        self._out(b"".join(self._gathered))
+
+    def _put(self, piece: bytes) -> None:
+        """Gather small pieces: hashing and deflating each header by itself would cost more than the work."""
+        self._gathered.append(piece)
+        self._size += len(piece)
+        if self._size >= CHUNK:
+            self._out(b"".join(self._gathered))
+            self._gathered.clear()
+            self._size = 0
 
     def _top(self) -> None:
         """The root itself, only where it differs from what unpacking gives anyway: most layers do not mention it."""
@@ -108,13 +120,16 @@ class Packer:
     def _file(self, path: bytes, header: Header) -> None:
         self._put(encode(header))
         left = header.size
-        with open(path, "rb", buffering=0) as file:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
             while left:
-                piece = file.read(min(CHUNK, left))
+                piece = os.read(fd, min(CHUNK, left))
                 if not piece:
                     raise OSError(f"{path!r} became shorter while it was read")
                 self._put(piece)
                 left -= len(piece)
+        finally:
+            os.close(fd)
         self._put(padding(header.size))
 
 

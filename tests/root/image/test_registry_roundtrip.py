@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hostagent import wire
 from hostagent.image.service import ImageService
 from hostagent.model.reference import Reference
 from tests.root.image.conftest import NewService, left_over, stream
-from tests.root.image.samples import archived, digest, two_layers
+from tests.root.image.samples import archived, digest, member, tar_of, two_layers
 from tests.servers.registry import Registry
 
 pytestmark = pytest.mark.root
@@ -209,3 +211,25 @@ async def test_remove_leaves_nothing(service: ImageService, tmp_path: Path) -> N
     ]
     await service.close()
     assert left_over(service) == []
+
+
+async def test_an_old_archive_links_layers_that_occur_twice(service: ImageService, tmp_path: Path) -> None:
+    """As docker save up to 24 wrote them: `<id>/layer.tar` is a symlink to another's."""
+    layer = two_layers()[0]
+    config = json.dumps(
+        {
+            "os": "linux",
+            "architecture": "amd64",
+            "rootfs": {"type": "layers", "diff_ids": [digest(layer)] * 2},
+        }
+    ).encode()
+    manifest = [{"Config": "c.json", "RepoTags": ["twice:1"], "Layers": ["a/layer.tar", "b/layer.tar"]}]
+    data = tar_of(
+        (member("c.json"), config),
+        (member("a/layer.tar"), layer),
+        (member("b/layer.tar", tarfile.SYMTYPE, linkname="../a/layer.tar"), b""),
+        (member("manifest.json"), json.dumps(manifest).encode()),
+    )
+    await service.load(stream(data), quiet)
+    top, base = service.lowerdirs(service.resolve("twice:1"))
+    assert top != base and tree(top) == tree(base)
