@@ -62,7 +62,7 @@ class Step(Protocol):
         """Does it, and returns the record with what has become known. The last words said stay on display."""
 
     def undo(self, machine: Machine, say: Say) -> None:
-        """Takes it back, however far it came. Nothing to take back is no error."""
+        """Takes it back, however far it came. Nothing to take back is no error, and nothing is said then."""
 
 
 class Driver(Protocol):

@@ -236,6 +236,7 @@ class _Host:
             with host.runtime.exclusive():
                 self.driver.halt(host)
                 shutil.rmtree(host.directory)
+            say("removed")
 
 
 def _file_system(path: Path) -> str:

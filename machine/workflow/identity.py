@@ -65,4 +65,5 @@ class KeysStep:
         )
 
     def undo(self, machine: Machine, say: Say) -> None:
-        """Nothing here: the keys go with the machine's folder, which is the last to go."""
+        """The keys go with the machine's folder, which is the last to go."""
+        say("removed")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from machine.drivers.base import Driver, Say
 from machine.model.machine import Machine
+from machine.model.paths import run_directory
 from machine.store.store import Entry
 from machine.workflow.identity import forget_first_host_key
 from machine.workflow.session import Session
@@ -42,9 +44,11 @@ class SshStep:
         return machine
 
     def undo(self, machine: Machine, say: Say) -> None:
-        from machine.client.keeper_start import stop_keeper
+        from machine.client.keeper_start import forget_keeper
 
-        stop_keeper(machine.name)
+        forget_keeper(machine.name)
+        with suppress(OSError):
+            run_directory(machine.name).rmdir()  # only when no other machine has a keeper
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class Runner:
             watch = _Watch(step, self._progress)
             step.undo(machine, watch.say)
             self._entry.journal.add("undone", step.name)
-            watch.tell("undone")
+            if watch.detail:  # what there is to undo says so
+                watch.tell("undone")
 
 
 class _Watch:

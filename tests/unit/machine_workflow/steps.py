@@ -48,6 +48,7 @@ class FileStep:
         self.point()
         if (self.world / self.name).exists():
             (self.world / self.name).rmdir()
+            say("removed")
 
 
 def points(moment: int) -> Callable[[], None]:

@@ -67,7 +67,9 @@ def test_back_undoes_last_first_and_only_once(tmp_path: Path) -> None:
     machine = Runner(entry, lambda event: None).forward(steps(place, -1), BLANK)
     events: list[StepEvent] = []
     Runner(entry, events.append).back(steps(place, -1), machine)
-    assert [(event.step, event.state) for event in events] == [(name, "undone") for name in reversed(NAMES)]
+    assert [(event.step, event.state) for event in events if event.state != "running"] == [
+        (name, "undone") for name in reversed(NAMES)
+    ]
     assert list(place.iterdir()) == []
     events.clear()
     Runner(entry, events.append).back(steps(place, -1), machine)
