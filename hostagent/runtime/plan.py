@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hostagent.errors import Invalid
 from hostagent.kernel import constants as c
+from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
 from hostagent.runtime import mount_options, steps
 from hostagent.runtime.mount_options import MountOptions
 from hostagent.runtime.spec import Mount, Spec
@@ -66,7 +67,9 @@ def plan(spec: Spec, bundle: str) -> FilesystemPlan:
     if shared:
         build.append(steps.IsolateParent(os.path.realpath(root)))
     build.append(_root(spec, root))
-    build += [_mount(mount, bundle) for mount in spec.mounts if mount.destination != "/"]
+    for mount in spec.mounts:
+        if mount.destination != "/":
+            build += _mounts(mount, bundle)
     build += _devices(spec)
     seal: list[steps.Step] = [_sysctl(spec, key, value) for key, value in spec.sysctl]
     seal += [steps.ReadonlyPath(path) for path in spec.readonly_paths]
@@ -113,11 +116,30 @@ def split_lowerdir(value: str) -> tuple[str, ...]:
     return tuple(part.replace("\1", ":").replace("\0", "\\") for part in escaped.split(":") if part)
 
 
-def _mount(mount: Mount, bundle: str) -> steps.Step:
+def _mounts(mount: Mount, bundle: str) -> list[steps.Step]:
     options = mount_options.parse(mount.options)
+    if mount.kind == "cgroup" and not options.data:
+        return _cgroups(mount, options, hierarchies())
     if not options.bind and mount.kind != "bind":
         plain = mount.kind in {"proc", "sysfs"}
-        return steps.MountFilesystem(mount.kind, mount.source, mount.destination, options, plain)
+        return [steps.MountFilesystem(mount.kind, mount.source, mount.destination, options, plain)]
+    return [_bind(mount, bundle, options)]
+
+
+def _cgroups(mount: Mount, options: MountOptions, trees: tuple[Hierarchy, ...]) -> list[steps.Step]:
+    """Type cgroup without a controller: whatever the host has, under the names that it has there (runtime-spec)."""
+    if all(tree.unified for tree in trees):
+        return [steps.MountFilesystem("cgroup2", "cgroup", mount.destination, options)]
+    top = MountOptions(options.flags & ~c.MS_RDONLY, data=("mode=755",))
+    found: list[steps.Step] = [steps.MountFilesystem("tmpfs", "tmpfs", mount.destination, top)]
+    for tree in trees:
+        place = f"{mount.destination}/{os.path.basename(tree.mountpoint)}"
+        kind = "cgroup2" if tree.unified else "cgroup"
+        found.append(steps.MountFilesystem(kind, "cgroup", place, replace(options, data=tree.controllers)))
+    return found
+
+
+def _bind(mount: Mount, bundle: str, options: MountOptions) -> steps.Step:
     if options.data:
         raise Invalid(f"config.json: bind mount {mount.destination} has unknown option {options.data[0]!r}")
     return steps.BindMount(

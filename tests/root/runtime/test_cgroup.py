@@ -16,7 +16,7 @@ from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_mounts import hierarchies
 from hostagent.kernel.resources import DeviceRule, Resources
 from tests.leaks import TAG
-from tests.root.runtime.bundle import Bundle, execute, talk
+from tests.root.runtime.bundle import Bundle, execute, mount, talk
 
 pytestmark = pytest.mark.root
 
@@ -230,3 +230,16 @@ def test_busy_group_is_told(group: Cgroup) -> None:
     finally:
         group.kill()
         os.waitpid(pid, 0)
+
+
+def test_cgroup_mount_of_a_plain_oci_bundle(bundle: Bundle) -> None:
+    """Type "cgroup" and nothing else, as `runc spec` writes it: each hierarchy shows the container's own group."""
+    document = bundle.document(
+        ["sh", "-c", "cd /sys/fs/cgroup; for f in $(find . -name cgroup.procs); do echo $f; cat $f; done"]
+    )
+    (bundle.layer / "bin/find").symlink_to("busybox")
+    document["mounts"].append(mount("/sys/fs/cgroup", "cgroup", "ro", "nosuid", "noexec", "nodev"))
+    result = bundle.run(document)
+    assert result.failed is None
+    lines = result.out.split()
+    assert lines.count("1") == len(hierarchies()), "PID 1 is in the root of each"
