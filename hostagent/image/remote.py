@@ -23,8 +23,9 @@ from hostagent.image.jobs import (
 from hostagent.image.work import Pace, Tell, open_new
 from hostagent.model.reference import Reference
 from hostagent.registry.auth import Credentials
-from hostagent.registry.client import Client, FetchedManifest, open_for_push, open_repository
+from hostagent.registry.client import Client, FetchedManifest
 from hostagent.registry.config import Endpoint
+from hostagent.registry.finding import open_for_push, open_repository
 from hostagent.registry.manifest import MANIFEST_LIMIT, Descriptor, Index, choose, parse
 
 
