@@ -30,6 +30,14 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NFTA_TABLE_NAME = 1
 
 
+_adopted: set[int] = set()
+
+
+def adopt(pid: int) -> None:
+    """A longer-lived fixture answers for this process and its descendants, although a test had it started."""
+    _adopted.add(pid)
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Names of what exists now; each field is compared on its own."""
@@ -102,6 +110,8 @@ def _is_ours(pid: int, before: frozenset[int]) -> bool:
     if not line or line[0].state in "ZX" or "resource_tracker" in _command(pid):
         return False
     own = _pid_namespace(os.getpid())
+    if any(ancestor.pid in _adopted for ancestor in line):
+        return False
     if any(ancestor.pid in before and _pid_namespace(ancestor.pid) not in ("", own) for ancestor in line):
         return False
     return SANDBOXED or any(ancestor.pid == os.getpid() for ancestor in line) or _is_tagged(pid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -231,14 +232,9 @@ def frame(sock: socket.socket) -> bytes:
 def read_lines(sock: socket.socket) -> list[int]:
     """All numbers that have arrived; waits for at least one more so that a dead stream is noticed."""
     data = frame(sock)
-    sock.settimeout(0.5)
-    while True:
-        try:
-            data += frame(sock)
-        except TimeoutError:
-            return [int(word) for word in data.split()]
-        if data.count(b"\n") > 1_000_000:
-            raise AssertionError("endless")
+    while select.select([sock], [], [], 0.1)[0]:  # the container writes every 0.2 s
+        data += frame(sock)
+    return [int(word) for word in data.split()]
 
 
 def parent(daemon: Daemon, pid: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.leaks import ENGINE, TAG
+from tests.leaks import ENGINE, TAG, adopt
 from tests.servers.cgroups import children, processes, remove_cgroup
 from tests.servers.engine import REGISTRY_PORT, Engine
 from tests.servers.namespace import Namespace, children_of, command_line, connect
@@ -28,6 +28,7 @@ class Daemon:
         self.engine, self._work, self._parent = engine, work, parent
         self._process: subprocess.Popen[bytes] | None = None
         self._log = work / "daemon.log"
+        self._reported: set[str] = set()
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -40,6 +41,7 @@ class Daemon:
                 # nsenter goes to the root folder of the mount namespace: say where the code is.
                 env=os.environ | {"PYTHONPATH": str(SOURCE)},
             )
+        adopt(self._process.pid)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
