@@ -1,7 +1,6 @@
 """What typer lacks for us: commands that are imported when they are used, help that opens with examples.
 
-A command is one function with a docstring: its first line says what it does, the indented lines below are
-examples. A `Row` names it without importing it, so `pymachine --help` imports no command at all.
+A command is one function with a docstring: its first line says what it does, the lines below are examples. A `Row` names it without importing it, so `pymachine --help` imports no command at all.
 """
 
 from __future__ import annotations
@@ -73,6 +72,10 @@ class HelpfulCommand(TyperCommand):
             if records:
                 with formatter.section(name):
                     formatter.write_dl(records, col_max=30)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        arguments = [param for param in self.params if param.param_type_name == "argument"]
+        return ["[OPTIONS]", *(param.metavar or param.name.upper() for param in arguments if param.name)]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, self._without_flag_values(args))
@@ -158,9 +161,9 @@ class LazyGroup(TyperGroup):
 
 
 def split_help(text: str) -> tuple[str, list[str]]:
-    """A docstring's first line, and its examples (the indented lines)."""
-    lines = inspect.cleandoc(text).splitlines()
-    return (lines[0] if lines else ""), [line.strip() for line in lines[1:] if line.startswith("  ")]
+    """A docstring's first line, and the lines below it: the examples."""
+    first, *rest = inspect.cleandoc(text).splitlines() or [""]
+    return first, [line.strip() for line in rest if line.strip()]
 
 
 def load(row: Row) -> AnyCommand:

@@ -49,7 +49,7 @@ def _root(
         ),
     ] = None,
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, help="say more; -vv: every API call")
+        int, typer.Option("-v", "--verbose", count=True, show_default=False, help="say more; -vv: every API call")
     ] = 0,
     version: Annotated[  # read by its callback
         bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)

@@ -97,6 +97,7 @@ def _host_config(
 ) -> HostConfig:
     _, bindings = values.ports(options.publish)
     binds, _ = values.volumes(options.volume, directory)
+    added, dropped = values.capabilities(options.cap_add, options.cap_drop)
     tmpfs = {path: flags for path, _, flags in (word.partition(":") for word in options.tmpfs)}
     return HostConfig(
         binds=binds or None,
@@ -108,8 +109,8 @@ def _host_config(
         restart_policy=restart,
         auto_remove=options.remove,
         console_size=console,
-        cap_add=list(options.cap_add) or None,
-        cap_drop=list(options.cap_drop) or None,
+        cap_add=added or None,
+        cap_drop=dropped or None,
         readonly_rootfs=options.read_only,
         tmpfs=tmpfs,
         memory=values.size(options.memory) if options.memory else 0,

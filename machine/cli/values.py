@@ -45,7 +45,7 @@ def pairs(words: Iterable[str]) -> dict[str, str]:
 
 
 def environment(files: Iterable[str], words: Iterable[str], ours: Mapping[str, str]) -> list[str]:
-    """The files' lines, then the words; a name without `=` takes our own value, and is left out if there is none."""
+    """The files' lines, then the words; a name without `=` takes our own value."""
     result: list[str] = []
     for path in files:
         result += _env_file(path, ours)
@@ -53,10 +53,8 @@ def environment(files: Iterable[str], words: Iterable[str], ours: Mapping[str, s
         name, equals, _ = word.partition("=")
         if not name:
             raise Usage(f'invalid environment variable "{word}": write NAME=VALUE')
-        if equals:
-            result.append(word)
-        elif name in ours:
-            result.append(f"{name}={ours[name]}")
+        # A name alone that we do not have takes the image's variable away (API: "without = removes").
+        result.append(word if equals or name not in ours else f"{name}={ours[name]}")
     return result
 
 
@@ -193,3 +191,15 @@ def filters(words: Iterable[str]) -> dict[str, list[str]]:
             raise Usage(f'invalid filter "{word}": write KEY=VALUE, for example status=exited')
         result.setdefault(key.strip().lower(), []).append(value.strip())
     return result
+
+
+def capabilities(added: Iterable[str], dropped: Iterable[str]) -> tuple[list[str], list[str]]:
+    """`--cap-add` and `--cap-drop` in the kernel's spelling, sorted; what is added is not dropped."""
+    give = {_capability(word) for word in added}
+    take = {_capability(word) for word in dropped}
+    return sorted(give), sorted(take - give)
+
+
+def _capability(word: str) -> str:
+    name = word.strip().upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"

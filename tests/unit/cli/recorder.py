@@ -14,7 +14,8 @@ from typing import Any
 class Recorder:
     """A context manager; `create(args)` runs the docker CLI and returns (query, body) of what it asked for."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, docker: Path) -> None:
+        self._docker = docker
         self._path = directory / "engine.sock"
         self.requests: list[tuple[str, bytes]] = []
         recorder = self
@@ -68,7 +69,7 @@ class Recorder:
     def create(self, args: list[str], cwd: Path, env: dict[str, str]) -> tuple[str, dict[str, Any]]:
         self.requests.clear()
         done = subprocess.run(
-            ["docker", "-H", f"unix://{self._path}", *args],
+            [self._docker, "-H", f"unix://{self._path}", *args],
             cwd=cwd,
             env=env | {"DOCKER_CONFIG": str(cwd)},
             stdin=subprocess.DEVNULL,
