@@ -71,10 +71,12 @@ class LayerMaker:
                 size = store.layer_size(chain_id)
                 if size is not None:
                     self._made.pop(chain_id, None)
-                    blobs = store.layer_blobs(diff_id)
                     # The asked blob may never have been fetched: another one unpacked to this layer.
-                    stored = blob is not None and store.has_blob(blob.digest)
-                    return NewLayer(diff_id, size, blob if stored else next(iter(blobs), None)), True
+                    known = [blob, *store.layer_blobs(diff_id)]
+                    stored = next((each for each in known if each and store.has_blob(each.digest)), None)
+                    if stored is not None:
+                        lease.take(blob_key(stored.digest))
+                    return NewLayer(diff_id, size, stored), True
                 if chain_id in self._made:
                     return self._made[chain_id], True
             part = await source()

@@ -22,7 +22,7 @@ class Part(msgspec.Struct, frozen=True):
 class Apply(msgspec.Struct, frozen=True, tag=True):
     """Unpack a layer into the empty directory `into`. Answer: Applied.
 
-    `diff_id` None = not known beforehand. `keep`: also write the layer there, as it is if compressed, else as gzip.
+    `diff_id` None = not known beforehand. `keep`: also write the layer there, as it is if gzip or zstd, else as gzip.
     """
 
     source: Part

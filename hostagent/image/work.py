@@ -70,7 +70,8 @@ def apply(job: Apply, tell: Tell) -> Applied:
     digest = hashlib.sha256()
     pace = Pace(tell, "Extracting", size)
     inflated = hashed(open_stream(stream, head), digest)
-    sink = GzipSink(sink_fd) if sink_fd is not None and kind is None else None
+    # Registries take gzip and zstd; anything else is stored as gzip.
+    sink = GzipSink(sink_fd) if sink_fd is not None and kind not in ("gzip", "zstd") else None
 
     def prepared() -> bytes:
         piece = inflated()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,21 @@ async def main(root, archive):
     except EngineError as error:
         print(error)
     print(left_over(service), service.list(True, {}))
+
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+LOADING = """
+import asyncio, sys
+from pathlib import Path
+from hostagent.image.service import ImageService
+from hostagent.registry.config import RegistryConfig
+from hostagent.statedb.database import Database
+from tests.root.image.conftest import stream
+
+async def main(root, archive):
+    service = ImageService(root, Database(root / "state.db"), RegistryConfig())
+    await service.load(stream(archive.read_bytes()), lambda progress: print(progress.status, flush=True))
 
 asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
 """
@@ -158,3 +174,24 @@ async def test_left_overs_of_a_killed_engine(new_service: NewService, tmp_path: 
     again = new_service("engine")
     assert left_over(again) == sorted([*kept, str(store.tmp / "of-somebody-else")])
     assert again.resolve("sample:1").config.cmd == ("sh",)
+
+
+def test_kill_9_of_the_engine_in_the_middle(new_service: NewService, tmp_path: Path) -> None:
+    archived(tmp_path / "large.tar", ["large:1"], [large()])
+    root = tmp_path / "engine"
+    root.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", LOADING, str(root), str(tmp_path / "large.tar")],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as engine:
+        assert engine.stdout is not None and "Extracting" in engine.stdout.readline()
+        (worker,) = children(engine.pid)
+        engine.kill()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{worker}").exists(), "the worker ends with the engine"
+    assert len(os.listdir(root / "tmp")) > 0
+    service = new_service("engine")
+    assert left_over(service) == [] and service.list(True, {}) == []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from hostagent import wire
 from hostagent.image.service import ImageService
@@ -184,17 +188,32 @@ async def test_an_imported_layer_is_packed_for_the_push(new_service: NewService,
     assert not list(one.store.tmp.iterdir())
 
 
-async def test_zstd_and_gzip_layers(new_service: NewService, tmp_path: Path) -> None:
-    import gzip
-
-    import zstandard
-
+@pytest.mark.parametrize("form", ["gzip", "zstd", "bzip2", "xz"])
+async def test_compressed_archives_and_layers(
+    new_service: NewService, registry: Registry, tmp_path: Path, form: str
+) -> None:
+    compress = {"gzip": pieces, "zstd": zstandard.compress, "bzip2": bz2.compress, "xz": lzma.compress}[form]
     plain = two_layers()
-    service = new_service()
-    data = archived(tmp_path / "z.tar", ["z:1"], plain)
-    for packed in (zstandard.compress(data), gzip.compress(data[:700]) + gzip.compress(data[700:])):
-        await service.load(stream(packed), quiet)
-    assert [digest(each) for each in plain] == list(service.resolve("z:1").diff_ids)
+    diff_ids = [digest(layer) for layer in plain]
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": diff_ids}}).encode()
+    manifest = [{"Config": "c.json", "RepoTags": [f"{form}:1"], "Layers": ["a", "b"]}]
+    data = tar_of(
+        (member("c.json"), config),
+        (member("a"), compress(plain[0])),
+        (member("b"), compress(plain[1])),
+        (member("manifest.json"), json.dumps(manifest).encode()),
+    )
+    one, two = new_service("one"), new_service("two")
+    await one.load(stream(compress(data)), quiet)
+    name = Reference.parse(f"{registry.address}/{form}:1")
+    one.tag(f"{form}:1", name)
+    await one.push(name, None, quiet)
+    assert list((await two.pull(name, None, None, quiet)).diff_ids) == diff_ids
+
+
+def pieces(data: bytes) -> bytes:
+    """gzip in several members, as pigz and stargz write it."""
+    return gzip.compress(data[:700]) + gzip.compress(data[700:])
 
 
 async def test_remove_leaves_nothing(service: ImageService, tmp_path: Path) -> None:
