@@ -22,7 +22,7 @@ from machine.ssh.wire import Wire
 if TYPE_CHECKING:
     import paramiko
 
-# AES-GCM is one C call per packet where CTR with HMAC is two: 1.3 times the throughput (measured).
+# AES-GCM is one C call per packet where CTR with HMAC is two: 1.05 to 1.8 times the throughput, run by run.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 # 2 MiB, paramiko's own, ends a stream at 20 MB/s over a 100 ms path.
 _WINDOW = 8 * 1024 * 1024
