@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from hostagent import wire
-from hostagent.errors import NotFound
+from hostagent.errors import Invalid, NotFound
 from hostagent.image.crew import Crew
 from hostagent.image.export import Exported, LayerFile, export
 from hostagent.image.fetching import side_by_side
@@ -15,6 +15,7 @@ from hostagent.image.jobs import Access, Done, Opened, OpenPush, PushBlob, Pushe
 from hostagent.image.progress import Tell, layer_status, layer_step, status
 from hostagent.image.pulling import listed
 from hostagent.image.store import ImageStore, Lease
+from hostagent.model.image import Image
 from hostagent.model.reference import Reference
 from hostagent.registry.auth import Credentials
 from hostagent.registry.config import RegistryConfig
@@ -28,24 +29,31 @@ class Push:
     registries: RegistryConfig
     tell: Tell
 
-    async def run(self, reference: Reference, credentials: Credentials | None) -> None:
-        """Push a tag, or all tags of the repository. Raises NotFound, Unauthorized, Denied, Unavailable."""
+    async def run(
+        self, reference: Reference, credentials: Credentials | None
+    ) -> list[tuple[Reference, Image]]:
+        """Push a tag, or all tags of the repository; what was pushed.
+
+        Raises Invalid, NotFound, Unauthorized, Denied, Unavailable.
+        """
+        if reference.digest is not None:
+            raise Invalid("cannot push a digest reference: name a tag")
         names = [reference] if reference.tag else self.store.tags_of(reference.repository)
-        names = [name for name in names if self.store.named(name) is not None]
-        if not names:
+        images = [(name, image) for name in names if (image := self.store.named(name)) is not None]
+        if not images:
             what = f"the tag: {reference.familiar}" if reference.tag else f"the name: {reference.familiar}"
             raise NotFound(f"An image does not exist locally with {what}")
         async with self.store.lease() as lease, Crew() as crew:
             endpoints = listed(self.registries.endpoints(reference.domain, push=True))
             opened = await crew.run(OpenPush(reference.path, endpoints, credentials), Opened)
             self.tell(status(f"The push refers to repository [{reference.repository}]"))
-            for name in names:
-                await self._one(crew, lease, opened.access, name)
+            for name, image in images:
+                await self._one(crew, lease, opened.access, name, image)
+        return images
 
-    async def _one(self, crew: Crew, lease: Lease, access: Access, name: Reference) -> None:
+    async def _one(self, crew: Crew, lease: Lease, access: Access, name: Reference, image: Image) -> None:
         store, tell = self.store, self.tell
-        image = store.named(name)
-        assert image is not None and name.tag is not None
+        assert name.tag is not None
         for diff_id in image.diff_ids:
             tell(layer_status("Preparing", diff_id))
         exported = await export(store, crew, lease, image)

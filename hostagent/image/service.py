@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from hostagent import wire
@@ -27,10 +27,17 @@ from hostagent.statedb.database import Database
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
+Publish = Callable[[str, str, str, Mapping[str, str]], None]
+"""Hears events: kind (always image), action, the actor's ID, its attributes."""
+
+
 class ImageService:
     """`root` = the engine's data directory; `recover` runs once before use, at the engine's start."""
 
-    def __init__(self, root: Path, db: Database, registries: RegistryConfig) -> None:
+    def __init__(
+        self, root: Path, db: Database, registries: RegistryConfig, publish: Publish = lambda *_: None
+    ) -> None:
+        self._publish = publish
         self.store = ImageStore(root, db)
         self._registries = registries
         self._deletions: set[asyncio.Task[None]] = set()
@@ -105,7 +112,9 @@ class ImageService:
 
     def tag(self, source: str, target: Reference) -> None:
         """Give the image `source` the name `target`, taking it from another. Raises NotFound."""
-        self.store.name(target, self.resolve(source).id)
+        image = self.resolve(source)
+        self.store.name(target, image.id)
+        self._tell("tag", image, image.id, target.familiar)
 
     def remove(self, name: str, force: bool, prune: bool, users: Users) -> Sequence[wire.ImageDeleted]:
         """Untag, and delete with the last name. `users` tells the containers made from an image.
@@ -118,6 +127,9 @@ class ImageService:
         asked = self._asked(name, image)
         steps = removing.plan(image, asked, self.store.names(image.id), users(image.id), force)
         removed = removing.perform(self.store, steps)
+        for line in removed.lines:
+            if line.untagged or line.deleted == image.id:
+                self._tell("untag" if line.untagged else "delete", image, image.id, image.id)
         self._delete_later(self.store.sweep(removed.keys))
         return removed.lines
 
@@ -142,18 +154,26 @@ class ImageService:
 
     async def load(self, stream: AsyncIterator[bytes], progress: Tell) -> Sequence[Image]:
         """docker load: all images of the archive, or none."""
-        return await loading.load(self.store, self._maker, stream, progress)
+        images = await loading.load(self.store, self._maker, stream, progress)
+        for image in images:
+            self._tell("load", image, image.id, image.id)
+        return images
 
     async def pull(
         self, reference: Reference, platform: str | None, auth: wire.AuthConfig | None, progress: Tell
     ) -> Image:
         """docker pull of one tag or digest; `platform` as `linux/arm64`, None = this host's."""
         pull = Pull(self.store, self._maker, self._registries, progress)
-        return await pull.run(reference, platform, _credentials(auth))
+        image = await pull.run(reference, platform, _credentials(auth))
+        self._tell("pull", image, reference.familiar, reference.familiar_repository)
+        return image
 
     async def push(self, reference: Reference, auth: wire.AuthConfig | None, progress: Tell) -> None:
         """docker push of one tag, or of all tags of the repository when `reference` has none."""
-        await Push(self.store, self._registries, progress).run(reference, _credentials(auth))
+        for name, image in await Push(self.store, self._registries, progress).run(
+            reference, _credentials(auth)
+        ):
+            self._tell("push", image, name.familiar, name.familiar_repository)
 
     def save(self, names: Sequence[str]) -> AsyncIterator[bytes]:
         """docker save. Raises NotFound at once, not with the first byte."""
@@ -171,7 +191,11 @@ class ImageService:
     ) -> str:
         """docker import; the new image's ID."""
         image = await import_archive(self.store, stream, reference, message, changes)
+        self._tell("import", image, image.id, image.id)
         return image.id
+
+    def _tell(self, action: str, image: Image, actor: str, name: str) -> None:
+        self._publish("image", action, actor, {**image.config.labels, "name": name})
 
 
 def _credentials(auth: wire.AuthConfig | None) -> Credentials | None:

@@ -66,6 +66,8 @@ async def test_an_unknown_image_and_an_unknown_tag(service: ImageService, regist
 async def test_push_of_what_is_not_here(service: ImageService) -> None:
     with pytest.raises(NotFound, match="An image does not exist locally with the tag: nosuch:1"):
         await service.push(Reference.parse("nosuch:1"), None, lambda _: None)
+    with pytest.raises(Invalid, match="cannot push a digest reference"):
+        await service.push(Reference.parse("x").at(digest(b"")), None, lambda _: None)
 
 
 async def test_a_lie_about_a_layer(service: ImageService) -> None:

@@ -17,6 +17,8 @@ import zstandard
 from hostagent import wire
 from hostagent.image.service import ImageService
 from hostagent.model.reference import Reference
+from hostagent.registry.config import RegistryConfig
+from hostagent.statedb.database import Database
 from tests.root.image.conftest import NewService, left_over, stream
 from tests.root.image.samples import archived, digest, member, tar_of, two_layers
 from tests.servers.registry import Registry
@@ -252,3 +254,34 @@ async def test_an_old_archive_links_layers_that_occur_twice(service: ImageServic
     await service.load(stream(data), quiet)
     top, base = service.lowerdirs(service.resolve("twice:1"))
     assert top != base and tree(top) == tree(base)
+
+
+async def test_events(tmp_path: Path, registry: Registry) -> None:
+    told: list[tuple[str, str, str]] = []
+    database = Database(tmp_path / "state.db")
+    service = ImageService(
+        tmp_path,
+        database,
+        RegistryConfig(),
+        lambda _kind, *what: told.append((what[0], what[1], what[2]["name"])),
+    )
+    try:
+        await loaded(service, tmp_path)
+        name = Reference.parse(f"{registry.address}/told:1")
+        service.tag("sample:1", name)
+        await service.push(name, None, quiet)
+        await service.pull(name, None, None, quiet)
+        identity = service.resolve("sample:1").id
+        service.remove(identity, True, True, lambda _id: [])
+        await service.close()
+    finally:
+        database.close()
+    repository = name.familiar_repository
+    assert told == [
+        ("load", identity, identity),
+        ("tag", identity, name.familiar),
+        ("push", name.familiar, repository),
+        ("pull", name.familiar, repository),
+        *[("untag", identity, identity)] * 3,
+        ("delete", identity, identity),
+    ]
