@@ -3,9 +3,10 @@
 Two scopes, because several people (or CI jobs) may share a machine:
 
 - In the sandbox of scripts/sandbox (PYMACHINE_TEST_SANDBOX=1) every namespace is the test run's own, so
-  everything that is visible counts: all processes, mounts, interfaces, nft tables and cgroups.
-- Elsewhere only what is provably this run's counts: children of this process, processes that inherited TAG in
-  their environment, and mounts, cgroups, interfaces and tables that carry TAG or lie in pytest's base folder.
+  everything that is visible counts: all processes, mounts, interfaces and nft tables.
+- Elsewhere, and for cgroups always, only what is provably this run's counts: children of this process,
+  processes that inherited TAG in their environment, and mounts, cgroups, interfaces and tables that carry TAG
+  or lie in pytest's base folder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-TAG = f"pmt{os.getpid()}"
+# Not the PID: in the sandbox that is always the same, and cgroups are seen by everybody on the machine.
+TAG = f"pmt{os.urandom(3).hex()[:5]}"
 TAG_VARIABLE = "PYMACHINE_TEST_RUN"
 ENGINE = "-engine"  # follows TAG in the name of an engine's own cgroup, which lives as long as its fixture
 SANDBOXED = os.environ.get("PYMACHINE_TEST_SANDBOX") == "1"
@@ -179,7 +181,7 @@ def _cgroups() -> Iterator[str]:
             # Controllers of cgroup v1 are the mounts themselves; what lies below them is what somebody made.
             if f"{TAG}{ENGINE}" in path:
                 continue
-            if SANDBOXED or TAG in path:
+            if TAG in path:
                 yield path
             pending.append(path)
 

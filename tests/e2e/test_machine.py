@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -284,27 +285,19 @@ def test_a_killed_create_is_finished_or_undone() -> None:
         assert "pym-" not in fresh.namespace.run(["ip", "-br", "link"]).stdout
 
 
-def test_as_an_ordinary_user(tmp_path: Path) -> None:
+def test_as_an_ordinary_user() -> None:
     """One sentence that says what to do instead, and nothing made."""
-    tmp_path.chmod(0o777)
-    command = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        str(PYMACHINE),
-        "create",
-        "local",
-        "x1",
-    ]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYMACHINE_HOME": str(tmp_path / "home"),
-        "HOME": str(tmp_path),
-    }
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=30)
-    if "Permission denied" in done.stderr and str(PYMACHINE) in done.stderr:
-        pytest.skip("this tree is in a folder that other users cannot enter")
-    assert done.returncode == 1
-    assert "needs root" in done.stderr
-    assert not (tmp_path / "home" / "machines" / "x1").exists()
+    with tempfile.TemporaryDirectory(prefix="pmt-user-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o777)
+        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        environment = {"PATH": os.environ["PATH"], "PYMACHINE_HOME": f"{folder}/home", "HOME": folder}
+        command = [*user, str(PYMACHINE), "create", "local", "x1"]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=environment, timeout=30, cwd="/"
+        )
+        if "Permission denied" in done.stderr and str(PYMACHINE) in done.stderr:
+            pytest.skip("this tree is in a folder that other users cannot enter")
+        assert done.returncode == 1
+        assert "needs root" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not Path(folder, "home", "machines", "x1").exists()

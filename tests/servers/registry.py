@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from tests.servers.namespace import children_of
 from tests.tools import need
 
 CONFIG = """\
@@ -51,7 +54,9 @@ class Registry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
+        # Where a PID namespace is entered, nsenter stays as the parent: the registry is its child.
+        for pid in children_of(self._process.pid) or [self._process.pid]:
+            os.kill(pid, signal.SIGTERM)
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
