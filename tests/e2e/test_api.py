@@ -56,7 +56,7 @@ CALLS: list[tuple[str, str, object]] = [
     ("POST", "/images/nosuch/tag?repo=x&tag=y", None),
     ("POST", "/images/busybox/tag?repo=UPPER&tag=y", None),
     ("POST", "/images/busybox/tag?repo=x&tag=..", None),
-    ("POST", "/images/create?fromImage=UPPER/case&tag=x", None),
+    ("POST", "/images/create?fromImage=Upper&tag=x", None),
     ("GET", "/images/nosuch/get", None),
     ("DELETE", "/images/busybox", None),
     ("GET", "/containers/json?filters=notjson", None),
@@ -200,7 +200,7 @@ def test_no_option_is_accepted_and_ignored(daemon: Daemon, name: str, value: obj
         assert found["HostConfig"][name] == value
     else:
         assert answer.status in (400, 404, 501)
-        assert (
-            name.lower()[:6] in answer.message.lower().replace(" ", "").replace("-", "")
-            or answer.status != 501
+        words = re.sub(r"[^a-z]", "", answer.message.lower())
+        assert answer.status != 501 or re.sub(r"mode$|config$", "", name.lower()) in words.replace(
+            "driver", ""
         )
