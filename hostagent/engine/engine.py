@@ -168,11 +168,14 @@ class Engine:
 
     async def rename(self, ref: str, name: str) -> None:
         container = self._containers.find(ref)
-        bare = validate.check_name(name)
         old = container.name
-        if bare == old:
+        if name.removeprefix("/") == old:
             raise Invalid("Renaming a container with the same name as its current name")
-        self._containers.rename(container, bare)
+        try:
+            bare = validate.check_name(f"/{name.removeprefix('/')}")
+            self._containers.rename(container, bare)
+        except (Conflict, Invalid) as error:
+            raise type(error)(f"Error when allocating new name: {error}") from None
         self._events.publish(
             "container", "rename", container.id, container.event_attributes(oldName=f"/{old}")
         )

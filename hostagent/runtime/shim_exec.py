@@ -33,6 +33,7 @@ class Execution:
             close_stdin_at_eof=not message.process.get("terminal", False),
             on_detach=lambda: tell(protocol.Detached(message.exec_id)),
             on_output_end=on_idle,
+            until_drained=True,
         )
 
     @property
@@ -118,6 +119,7 @@ class Execution:
     def _fail(self, errno: int, text: str, client: int) -> None:
         self.code = 126 if errno in program.NOT_INVOCABLE else 127
         self.session.started()
+        self.session.drain()
         self._tell(protocol.ExecFailed(self._message.exec_id, errno, text))
         if client >= 0:
             # The client sees the reason where the output would have been, as with dockerd.

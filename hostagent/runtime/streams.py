@@ -239,12 +239,16 @@ class Session:
         close_stdin_at_eof: bool,
         on_detach: Callable[[], None],
         on_output_end: Callable[[], None],
+        until_drained: bool = False,
     ) -> None:
+        """With `until_drained` clients stay until `drain`, also when the process has closed its output: a client of
+        an exec asks for the exit code as soon as its stream ends."""
         self._loop = loop
         self._log = log
         self._close_stdin_at_eof = close_stdin_at_eof
         self._on_detach = on_detach
         self._on_output_end = on_output_end
+        self._held = until_drained
         self._sources: dict[str, int] = {}
         self._paused = False
         self._stdin = -1
@@ -297,7 +301,7 @@ class Session:
 
     @property
     def output_ended(self) -> bool:
-        return not self._sources and self._started
+        return not self._sources and self._started and not self._held
 
     def started(self) -> None:
         """From now on, no source left means that the output has ended."""
@@ -357,11 +361,12 @@ class Session:
         os.close(fd)
         if self._log:
             self._log.end(stream)
-        if not self._sources:
+        if not self._sources and not self._held:
             self._finish()
 
     def drain(self) -> None:
         """The process is gone: read what it left in its pipes, then end. Bounded by the pipes' size."""
+        self._held = False
         for stream, fd in tuple(self._sources.items()):
             while stream in self._sources:
                 try:
