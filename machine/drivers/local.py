@@ -36,6 +36,8 @@ _TOOLS: Final = {
 }
 # By which mmdebstrap verifies what it fetches.
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# Bytes that a host without images needs: its logs, the agent, and room to work.
+_ROOM: Final = 200_000_000
 
 
 def driver(store: Store) -> LocalDriver:
@@ -69,7 +71,14 @@ class LocalDriver:
             missing.add("debian-archive-keyring")
         if missing:
             raise Unsupported(f"`create local` needs tools: apt install {' '.join(sorted(missing))}")
-        if _file_system(self._store.directory) == "overlay":
+        place = _existing(self._store.directory)
+        free = shutil.disk_usage(place).free
+        if free < _ROOM:
+            raise Unsupported(
+                f"only {free // 1_000_000} MB are free in {place}, a local machine needs {_ROOM // 1_000_000}: make room, "
+                "or set PYMACHINE_HOME to a folder on another disk"
+            )
+        if _file_system(place) == "overlay":
             raise Unsupported(
                 f"{self._store.directory} is on an overlay file system, which cannot carry another one: "
                 "set PYMACHINE_HOME to a folder on a real disk or volume"
@@ -239,10 +248,15 @@ class _Host:
             say("removed")
 
 
-def _file_system(path: Path) -> str:
-    """Type of the file system that `path`, or its nearest existing parent, is on (proc_pid_mountinfo(5))."""
+def _existing(path: Path) -> Path:
+    """`path`, or its nearest parent that exists."""
     while not path.exists():
         path = path.parent
+    return path
+
+
+def _file_system(path: Path) -> str:
+    """Type of the file system that `path` is on (proc_pid_mountinfo(5))."""
     device = os.stat(path).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in Path("/proc/self/mountinfo").read_text().splitlines():

@@ -8,6 +8,8 @@ Every part may be cut off at any moment and done again.
 """
 
 import compileall
+import contextlib
+import fcntl
 import filecmp
 import grp
 import hashlib
@@ -20,6 +22,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import IO, BinaryIO
 
 HOME = "/opt/pymachine"
@@ -33,20 +36,38 @@ DOCKER = "/usr/local/bin/docker"
 def install(version: str, digest: str, size: int, stream: BinaryIO) -> None:
     """Unpack the bundle from `stream`; exits with a sentence when it is not what was promised."""
     os.makedirs(VERSIONS, exist_ok=True)
+    with tempfile.TemporaryFile(dir=VERSIONS) as spool:
+        receive(stream, spool, size, digest)
+        with alone():
+            unpack(version, spool)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One at a time: a laptop that was killed leaves its command running here. Never held while waiting for bytes."""
+    fd = os.open(VERSIONS, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def unpack(version: str, bundle: IO[bytes]) -> None:
+    """Beside the other versions, whole or not at all."""
     for name in os.listdir(VERSIONS):
         if name.startswith(".new-"):  # of an installation that was cut off
             shutil.rmtree(f"{VERSIONS}/{name}")
+    if os.path.isdir(f"{VERSIONS}/{version}"):
+        return
     work = tempfile.mkdtemp(prefix=".new-", dir=VERSIONS)
     try:
-        with tempfile.TemporaryFile(dir=VERSIONS) as spool:
-            receive(stream, spool, size, digest)
-            with tarfile.open(fileobj=spool, mode="r:gz") as archive:
-                archive.extractall(work)  # noqa: S202  # its hash says that it is the one we made
+        with tarfile.open(fileobj=bundle, mode="r:gz") as archive:
+            archive.extractall(work)  # noqa: S202  # its hash says that it is the one we made
         compileall.compile_dir(work, quiet=2, workers=os.cpu_count() or 1)
         os.chmod(work, 0o755)  # noqa: S103  # code that everybody may read
         subprocess.run(["sync", "-f", work], check=True)
-        if not os.path.isdir(f"{VERSIONS}/{version}"):
-            os.rename(work, f"{VERSIONS}/{version}")
+        os.rename(work, f"{VERSIONS}/{version}")
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -66,6 +87,11 @@ def receive(stream: BinaryIO, spool: IO[bytes], size: int, digest: str) -> None:
 
 def activate(version: str) -> str:
     """Switch to the version and wait until its engine answers; a version that does not start is switched back."""
+    with alone():
+        return _activate(version)
+
+
+def _activate(version: str) -> str:
     ensure_group("pymachine")
     before = os.path.basename(os.readlink(CURRENT)) if os.path.islink(CURRENT) else ""
     try:

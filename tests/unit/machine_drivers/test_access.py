@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from machine.drivers import local
 from machine.errors import Unsupported
 from machine.store.store import Store
 from machine.workflow.create import create
@@ -25,4 +27,14 @@ def test_one_sentence(
     with pytest.raises(Unsupported, match=advice) as caught:
         create(Store(tmp_path / "home"), "local", "dev1")
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_full_disk_is_said_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type(shutil.disk_usage(tmp_path))(100, 99, 1_500_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "which", lambda tool: f"/bin/{tool}")
+    monkeypatch.setattr(local, "_KEYRING", tmp_path)
+    with pytest.raises(Unsupported, match="only 1 MB are free in .*PYMACHINE_HOME"):
+        local.driver(Store(tmp_path / "home")).check_order({})
     assert not (tmp_path / "home").exists()

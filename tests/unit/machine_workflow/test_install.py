@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import subprocess
+import sys
 import tarfile
 from importlib.resources import files
 from pathlib import Path
@@ -61,3 +63,24 @@ def test_put_says_whether_it_changed(install: ModuleType, tmp_path: Path) -> Non
     assert not install.put(str(tmp_path / "a"), str(tmp_path / "b"), 0o755)
     (tmp_path / "a").write_text("two")
     assert install.put(str(tmp_path / "a"), str(tmp_path / "b"), 0o755)
+
+
+def test_two_at_once_make_one_whole_version(install: ModuleType, tmp_path: Path) -> None:
+    """A killed create leaves its command running on the host while the resumed one installs again."""
+    data = archive()
+    digest = hashlib.sha256(data).hexdigest()
+    path = str(files("machine.workflow").joinpath("host", "install.py"))
+    program = (
+        "import runpy, sys\n"
+        f"module = runpy.run_path({path!r})\n"
+        f"module['install'].__globals__['VERSIONS'] = {install.VERSIONS!r}\n"
+        f"module['install']('v', {digest!r}, {len(data)}, sys.stdin.buffer)\n"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) for _ in range(4)]
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write(data)
+        process.stdin.close()
+    assert [process.wait(60) for process in running] == [0] * 4
+    assert [p.name for p in (tmp_path / "versions").iterdir()] == ["v"]
+    assert (tmp_path / "versions/v/small/__init__.py").exists()
