@@ -1,6 +1,7 @@
 """What typer lacks for us: commands that are imported when they are used, help that opens with examples.
 
-A command is one function with a docstring: its first line says what it does, the lines below are examples. A `Row` names it without importing it, so `pymachine --help` imports no command at all.
+A command is one function with a docstring: its first line says what it does, the lines below are examples.
+A `Row` names it without importing it, so `pymachine --help` imports no command at all.
 """
 
 from __future__ import annotations

@@ -43,6 +43,16 @@ def run(
     context: typer.Context, machine: str | None, order: Order, *, detach_keys: str, sig_proxy: bool
 ) -> int:
     """Exit code of the container, 0 when it goes on without us. RunFailed: it did not start."""
+    try:
+        return _run(context, machine, order, detach_keys, sig_proxy)
+    except RunFailed:
+        raise
+    except MachineError as error:
+        # docker's 125 says "not the container's own code", whatever it was that failed here.
+        raise RunFailed(str(error)) from error
+
+
+def _run(context: typer.Context, machine: str | None, order: Order, detach_keys: str, sig_proxy: bool) -> int:
     keys = terminal.parse_detach_keys(detach_keys)
     options = order.options
     if options.interactive and options.tty and not options.detach and not os.isatty(_STDIN):

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from machine.cli.commands import TOP
 from machine.cli.completion import machine_names
+from machine.cli.ending import Ended
 from machine.cli.framework import LazyGroup, Settings
 from machine.errors import MachineError, RunFailed
 
@@ -49,7 +50,8 @@ def _root(
         ),
     ] = None,
     verbose: Annotated[
-        int, typer.Option("-v", "--verbose", count=True, show_default=False, help="say more; -vv: every API call")
+        int,
+        typer.Option("-v", "--verbose", count=True, show_default=False, help="say more; -vv: every API call"),
     ] = 0,
     version: Annotated[  # read by its callback
         bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
@@ -92,6 +94,8 @@ def invoke(args: Sequence[str]) -> int:
         # The reader of our output is gone (`| head`): end quietly, also at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), sys.stdout.fileno())
         return 141
+    except Ended as error:
+        return 128 + error.number
     except Exception as error:
         return _tell_bug(error, args)
 

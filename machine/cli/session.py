@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Final
 
 from machine.cli import terminal
+from machine.cli.ending import Ended
 from machine.client.stream import Demultiplexer, Stream
 from machine.errors import DaemonError, Unavailable
 
@@ -46,14 +47,6 @@ class Far:
     resize: Callable[[int, int], None]
     kill: Callable[[str], None] | None = None
     detach_keys: bytes = terminal.parse_detach_keys(terminal.DEFAULT_DETACH_KEYS)
-
-
-class Ended(BaseException):
-    """A signal ends pymachine itself; not an Exception, so that nothing on the way swallows it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 def join(far: Far) -> bool:

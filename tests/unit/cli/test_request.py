@@ -29,10 +29,34 @@ CASES = [
     ["run", "--entrypoint", "", *IMAGE, "ls"],
     ["run", "-l", "a=b", "--label", "c", "-l", "d=e=f", *IMAGE],
     ["run", "-p", "8080:80", "-p", "80", "-p", "127.0.0.1:90-91:90-91/udp", *IMAGE],
-    ["run", "-p", "3000-4000:5", "-p", "[::1]:7:7", "-p", "0:9", "-p", "127.0.0.1::10", "-p", "11-12", *IMAGE],
+    [
+        "run",
+        "-p",
+        "3000-4000:5",
+        "-p",
+        "[::1]:7:7",
+        "-p",
+        "0:9",
+        "-p",
+        "127.0.0.1::10",
+        "-p",
+        "11-12",
+        *IMAGE,
+    ],
     ["run", "-m", "512m", "--cpus", "1.5", "--pids-limit", "7", *IMAGE],
     ["run", "--memory=1.5g", "--cpus=.25", "--pids-limit=-1", *IMAGE],
-    ["run", "--cap-add", "NET_ADMIN", "--cap-drop", "ALL", "--cap-drop", "MKNOD", "--cap-add", "cap_chown", *IMAGE],
+    [
+        "run",
+        "--cap-add",
+        "NET_ADMIN",
+        "--cap-drop",
+        "ALL",
+        "--cap-drop",
+        "MKNOD",
+        "--cap-add",
+        "cap_chown",
+        *IMAGE,
+    ],
     ["run", "--read-only", "--init", "--stop-signal", "INT", "--stop-timeout", "3", *IMAGE],
     ["run", "--network", "none", *IMAGE],
     ["run", "--net=host", *IMAGE],
@@ -78,6 +102,8 @@ def without_empty(value: Any) -> Any:
     for part in (body, body["HostConfig"]):
         for key in [key for key, item in part.items() if item == {}]:
             del part[key]
+    # docker takes them out of a map, in any order.
+    body["HostConfig"].get("Binds", []).sort()
     body["HostConfig"]["LogConfig"] = {"Type": ""}
     return body
 
