@@ -75,8 +75,8 @@ class LocalDriver:
         free = shutil.disk_usage(place).free
         if free < _ROOM:
             raise Unsupported(
-                f"only {free // 1_000_000} MB are free in {place}, a local machine needs {_ROOM // 1_000_000}: make room, "
-                "or set PYMACHINE_HOME to a folder on another disk"
+                f"only {free // 1_000_000} MB are free in {place}, a local machine needs {_ROOM // 1_000_000}: "
+                "make room, or set PYMACHINE_HOME to a folder on another disk"
             )
         if _file_system(place) == "overlay":
             raise Unsupported(

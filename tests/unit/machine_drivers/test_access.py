@@ -35,6 +35,6 @@ def test_a_full_disk_is_said_before_anything_is_made(tmp_path: Path, monkeypatch
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     monkeypatch.setattr(shutil, "which", lambda tool: f"/bin/{tool}")
     monkeypatch.setattr(local, "_KEYRING", tmp_path)
-    with pytest.raises(Unsupported, match="only 1 MB are free in .*PYMACHINE_HOME"):
+    with pytest.raises(Unsupported, match=r"only 1 MB are free in .*PYMACHINE_HOME"):
         local.driver(Store(tmp_path / "home")).check_order({})
     assert not (tmp_path / "home").exists()
