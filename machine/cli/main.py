@@ -51,7 +51,13 @@ def _root(
     ] = None,
     verbose: Annotated[
         int,
-        typer.Option("-v", "--verbose", count=True, show_default=False, help="say more; -vv: every API call"),
+        typer.Option(
+            "-v",
+            "--verbose",
+            count=True,
+            show_default=False,
+            help="say what each step does; show the traceback of a bug",
+        ),
     ] = 0,
     version: Annotated[  # read by its callback
         bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
