@@ -64,7 +64,7 @@ async def serve(options: Options) -> None:
     containers_directory = str(options.root / "containers")
     events = EventBus()
     registries = RegistryConfig(mirrors=options.mirrors, insecure=options.insecure)
-    images = ImageService(options.root, database, registries)
+    images = ImageService(options.root, database, registries, events.publish)
     images.recover()
     bridge = BridgeNetwork(database, options.bridge, options.bridge, options.subnet or None)
     bridge.ensure()

@@ -28,7 +28,7 @@ from hostagent.runtime import birth, exitrecord, messages, protocol
 from hostagent.runtime import spec as specs
 from hostagent.runtime.logfile import JsonLog
 from hostagent.runtime.pipes import make_pipes
-from hostagent.runtime.processes import exit_code, set_name, signal_child
+from hostagent.runtime.processes import birth_certificate, exit_code, set_name, signal_child
 from hostagent.runtime.shim_exec import Execution
 from hostagent.runtime.shim_replay import replay
 from hostagent.runtime.streams import READ, WRITE, Loop, Session
@@ -102,7 +102,7 @@ class Shim:
         fd = os.open(f"{self._bundle}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(fd, 0)
-        os.write(fd, json.dumps({"pid": os.getpid(), "boot_id": exitrecord.boot_id()}).encode())
+        os.write(fd, json.dumps(birth_certificate()).encode())
         return fd
 
     @staticmethod
