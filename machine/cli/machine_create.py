@@ -29,6 +29,24 @@ def create(
             "-o", "--option", metavar="KEY=VALUE", help="an option of the driver", rich_help_panel="What"
         ),
     ] = None,
+    registry_mirror: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--registry-mirror",
+            metavar="URL",
+            help="a registry to try before Docker Hub",
+            rich_help_panel="What",
+        ),
+    ] = None,
+    insecure_registry: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--insecure-registry",
+            metavar="HOST[:PORT]",
+            help="a registry without TLS, or with a certificate that nobody signed",
+            rich_help_panel="What",
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="say what each step does", rich_help_panel="Output")
     ] = False,
@@ -39,21 +57,23 @@ def create(
     """Create a machine and put the engine on it; run it again to go on after a failure.
 
     pymachine create local dev1
-    pymachine create local web-1 web-2
+    pymachine create local web-1 web-2 --registry-mirror https://mirror.example
     """
     from machine.cli import values
     from machine.cli.console import note
     from machine.cli.step_progress import StepLines
+    from machine.model.registries import Registries
     from machine.store.store import Store
     from machine.workflow.create import create as make
 
     store = Store()
     options = values.pairs(option or ())
+    registries = Registries.checked(registry_mirror or (), insecure_registry or ())
     for name in names:
         began = time.monotonic()
         lines = StepLines(verbose=verbose or settings_of(ctx).verbose, quiet=quiet)
         try:
-            make(store, driver, name, options, lines)
+            make(store, driver, name, options, lines, registries=registries)
         except BaseException:
             _say_what_remains(store, driver, name)
             raise

@@ -40,6 +40,8 @@ class Machine:
     agent: str | None = None
     created: str = ""  # RFC 3339, UTC
     driver_data: dict[str, str] = field(default_factory=dict)
+    registry_mirrors: tuple[str, ...] = ()  # as in machine.model.registries, here and below
+    insecure_registries: tuple[str, ...] = ()
     version: int = CURRENT_VERSION
 
     @property

@@ -5,9 +5,11 @@ from __future__ import annotations
 from machine.drivers import base as drivers
 from machine.errors import Conflict
 from machine.model.machine import Machine, check_name
+from machine.model.registries import NONE, Registries
 from machine.store.store import Entry, Store
 from machine.workflow.plan import plan
 from machine.workflow.progress import Progress, silent
+from machine.workflow.request import Request
 from machine.workflow.runner import Runner
 from machine.workflow.session import Session
 
@@ -18,33 +20,41 @@ def create(
     name: str,
     options: dict[str, str] | None = None,
     progress: Progress = silent,
+    *,
+    registries: Registries = NONE,
 ) -> Machine:
     """Makes the machine, or finishes one whose `create` failed or was killed: the steps that are done are kept.
 
-    Raises Usage, Unsupported, Conflict before anything is made; later errors leave a half-made machine, which `ls`
-    shows, the same call finishes and `remove` undoes.
+    To finish it the driver's name is enough: what was asked for is on record. Raises Usage, Unsupported, Conflict
+    before anything is made; later errors leave a half-made machine, which `ls` shows, the same call finishes and
+    `remove` undoes.
     """
     check_name(name)
     driver = drivers.get(driver_name, store)
-    options = options or {}
+    request = Request(driver_name, options or {}, registries)
     driver.check_access()
-    driver.check_order(options)
+    driver.check_order(request.options)
     with store.lock(name):
         entry = store.entry(name)
-        order = {"driver": driver_name, **{f"option {key}": value for key, value in options.items()}}
-        _admit(store, entry, order)
+        request = _admit(store, entry, request)
         store.make(name)
         if not entry.journal.read().order:
-            entry.journal.add("order", values=order)
-        machine = entry.read() or Machine(name=name, driver=driver_name, address="")
+            entry.journal.add("order", values=request.values())
+        machine = entry.read() or Machine(
+            name=name,
+            driver=driver_name,
+            address="",
+            registry_mirrors=request.registries.mirrors,
+            insecure_registries=request.registries.insecure,
+        )
         with Session() as session:
-            machine = Runner(entry, progress).forward(plan(entry, driver, options, session), machine)
+            machine = Runner(entry, progress).forward(plan(entry, driver, request.options, session), machine)
         entry.journal.add("complete")
     return machine
 
 
-def _admit(store: Store, entry: Entry, order: dict[str, str]) -> None:
-    """Raises Conflict unless the name is free, or belongs to the same order, half done."""
+def _admit(store: Store, entry: Entry, request: Request) -> Request:
+    """What to make. Raises Conflict unless the name is free, or belongs to the same request, half done."""
     history = entry.journal.read()
     if history.complete:
         machine = store.get(entry.name)
@@ -54,9 +64,12 @@ def _admit(store: Store, entry: Entry, order: dict[str, str]) -> None:
         )
     if history.removing:
         raise Conflict(f'"{entry.name}" is half removed. Finish that first:  pymachine rm {entry.name}')
-    if history.order and history.order != order:
-        asked = ", ".join(f"{key} {value}" for key, value in sorted(history.order.items()))
+    if not history.order:
+        return request
+    begun = Request.of(history.order, request.driver)
+    if request != begun and not (request.bare and request.driver == begun.driver):
         raise Conflict(
-            f'"{entry.name}" was begun otherwise ({asked}). Finish that with the same arguments, '
+            f'"{entry.name}" was begun otherwise. Finish that:  {begun.command(entry.name)}     '
             f"or undo it:  pymachine rm {entry.name}"
         )
+    return begun

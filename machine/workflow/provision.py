@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -70,7 +70,13 @@ class AgentStep:
         if made.version not in facts.versions:
             say(f"sending {made.size / 1e6:.1f} MB")
             send(connection, made)
-        answer = activate(connection, made.version, say)
+        settings = {
+            "registry-mirrors": machine.registry_mirrors,
+            "insecure-registries": machine.insecure_registries,
+        }
+        answer = activate(
+            connection, made.version, say, {key: value for key, value in settings.items() if value}
+        )
         say(f"{answer.active}, API {answer.api}")
         return replace(machine, agent=answer.active)
 
@@ -83,14 +89,20 @@ def send(connection: Connection, made: Bundle) -> None:
     _remote(connection, ["install", made.version, made.sha256, str(made.size)], made)
 
 
-def activate(connection: Connection, version: str, say: Say) -> Active:
-    """Switches to an installed version; one that does not start is switched back, and MachineError raised."""
+def activate(
+    connection: Connection, version: str, say: Say, settings: Mapping[str, Sequence[str]] | None = None
+) -> Active:
+    """Switches to an installed version; one that does not start is switched back, and MachineError raised.
+
+    `settings` replace those keys of the host's daemon.json; others, which its administrator may have set, stay.
+    """
     # The first boot installs what the agent needs, and its apt would hold locks. The exit status is not asked: 2 means
     # that some module was unhappy, which is for the log; what matters is whether the agent starts.
     say("waiting for the host's first boot to end")
     connection.run("cloud-init status --wait >/dev/null 2>&1", check=False, timeout=900)
     say("starting")
-    return msgspec.json.decode(_remote(connection, ["activate", version]), type=Active)
+    asked = msgspec.json.encode(settings or {}).decode()
+    return msgspec.json.decode(_remote(connection, ["activate", version, asked]), type=Active)
 
 
 def _facts(connection: Connection, machine: Machine) -> Facts:

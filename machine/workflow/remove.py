@@ -8,6 +8,7 @@ from machine.model.machine import Machine
 from machine.store.store import Store
 from machine.workflow.plan import plan
 from machine.workflow.progress import Progress, silent
+from machine.workflow.request import Request
 from machine.workflow.runner import Runner
 from machine.workflow.session import Session
 
@@ -28,9 +29,7 @@ def remove(store: Store, name: str, progress: Progress = silent) -> None:
         if driver_name is not None:
             driver = drivers.get(driver_name, store)
             driver.check_access()
-            options = {
-                key.removeprefix("option "): value for key, value in history.order.items() if key != "driver"
-            }
+            options = Request.of(history.order, driver_name).options
             with Session() as session:
                 steps = plan(entry, driver, options, session)
                 Runner(entry, progress).back(

@@ -1,7 +1,8 @@
 """Installs an agent bundle on the host. Runs there, by the host's own Python (3.11 or newer), as root.
 
     python3 -c LOADER install VERSION SHA256 SIZE   the bundle follows on stdin; unpacked beside other versions
-    python3 -c LOADER activate VERSION              `current` points to it, units are in place, the engine answers
+    python3 -c LOADER activate VERSION SETTINGS     `current` points to it, units are in place, the engine answers;
+                                                    SETTINGS: a JSON object, keys that daemon.json shall have
 
 Standard library only; stands alone, since it comes before the agent. Prints one line of JSON at the end.
 Every part may be cut off at any moment and done again.
@@ -31,6 +32,9 @@ CURRENT = f"{HOME}/current"
 UNITS = "/etc/systemd/system"
 SOCKET = "/run/pymachine.sock"
 DOCKER = "/usr/local/bin/docker"
+CONFIG = "/etc/pymachine/daemon.json"
+# Versions that stay beside the current one: shims of containers may still run their code.
+KEPT = 2
 
 
 def install(version: str, digest: str, size: int, stream: BinaryIO) -> None:
@@ -85,17 +89,20 @@ def receive(stream: BinaryIO, spool: IO[bytes], size: int, digest: str) -> None:
     spool.seek(0)
 
 
-def activate(version: str) -> str:
+def activate(version: str, settings: dict[str, object]) -> str:
     """Switch to the version and wait until its engine answers; a version that does not start is switched back."""
     with alone():
-        return _activate(version)
+        answer = _activate(version, settings)
+        prune(version)
+        return answer
 
 
-def _activate(version: str) -> str:
+def _activate(version: str, settings: dict[str, object]) -> str:
     ensure_group("pymachine")
     before = os.path.basename(os.readlink(CURRENT)) if os.path.islink(CURRENT) else ""
+    configured = configure(settings)
     try:
-        switch(version, restart=before != version)
+        switch(version, restart=configured or before != version)
         return ping()
     except SystemExit:
         if before not in ("", version) and os.path.isdir(f"{VERSIONS}/{before}/host"):
@@ -130,6 +137,40 @@ def switch(version: str, restart: bool) -> None:
     systemctl("start", "pymachine-containers.service")
     restart = restart or "pymachine.service" in changed
     systemctl("restart" if restart else "start", "pymachine.service")
+
+
+def configure(settings: dict[str, object]) -> bool:
+    """Put the settings into daemon.json, beside the keys that are there; whether that changed the file."""
+    if not settings:
+        return False
+    there = {}
+    if os.path.exists(CONFIG):
+        with open(CONFIG) as file:
+            try:
+                there = json.load(file)
+            except ValueError as error:
+                sys.exit(f"{CONFIG} on the host is not JSON ({error}): mend it, or take it away")
+    if settings.items() <= there.items():
+        return False
+    os.makedirs(os.path.dirname(CONFIG), exist_ok=True)
+    fresh = f"{CONFIG}.new"
+    with open(fresh, "w") as file:
+        json.dump({**there, **settings}, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(fresh, 0o644)
+    os.rename(fresh, CONFIG)
+    return True
+
+
+def prune(current: str) -> None:
+    """Remove all but the current version and those that were current last."""
+    os.utime(f"{VERSIONS}/{current}")
+    others = [name for name in os.listdir(VERSIONS) if name != current and not name.startswith(".new-")]
+    others.sort(key=lambda name: os.stat(f"{VERSIONS}/{name}").st_mtime, reverse=True)
+    for name in others[KEPT:]:
+        shutil.rmtree(f"{VERSIONS}/{name}", ignore_errors=True)  # the next activation tries again
 
 
 def ensure_group(name: str) -> None:
@@ -206,7 +247,7 @@ def main() -> None:
             install(version, sys.argv[3], int(sys.argv[4]), sys.stdin.buffer)
             print(json.dumps({"installed": version}))
         else:
-            print(json.dumps({"active": version, "api": activate(version)}))
+            print(json.dumps({"active": version, "api": activate(version, json.loads(sys.argv[3]))}))
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or HOME}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -23,6 +25,7 @@ def install(tmp_path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.VERSIONS = str(tmp_path / "versions")  # type: ignore[attr-defined]  # a module's constant
+    module.CONFIG = str(tmp_path / "etc/daemon.json")  # type: ignore[attr-defined]  # a module's constant
     return module
 
 
@@ -84,3 +87,27 @@ def test_two_at_once_make_one_whole_version(install: ModuleType, tmp_path: Path)
     assert [process.wait(60) for process in running] == [0] * 4
     assert [p.name for p in (tmp_path / "versions").iterdir()] == ["v"]
     assert (tmp_path / "versions/v/small/__init__.py").exists()
+
+
+def test_settings_join_what_the_administrator_wrote(install: ModuleType, tmp_path: Path) -> None:
+    file = tmp_path / "etc/daemon.json"
+    assert not install.configure({}) and not file.exists()
+    settings = {"registry-mirrors": ["http://mirror.example:5000"]}
+    assert install.configure(settings)
+    assert json.loads(file.read_text()) == settings and file.stat().st_mode & 0o777 == 0o644
+    assert not install.configure(settings)
+    file.write_text(json.dumps({"bip": "172.30.0.1/16", "registry-mirrors": []}))
+    assert install.configure(settings)
+    assert json.loads(file.read_text()) == {"bip": "172.30.0.1/16", **settings}
+    file.write_text("{")
+    with pytest.raises(SystemExit, match=r"daemon\.json on the host is not JSON"):
+        install.configure(settings)
+    assert file.read_text() == "{"
+
+
+def test_two_versions_stay_besides_the_current_one(install: ModuleType, tmp_path: Path) -> None:
+    for age, name in enumerate(("v1", "v2", "v3", "v4", ".new-x")):
+        (tmp_path / "versions" / name / "host").mkdir(parents=True)
+        os.utime(tmp_path / "versions" / name, (age, age))
+    install.prune("v1")  # the oldest was made current again
+    assert sorted(path.name for path in (tmp_path / "versions").iterdir()) == [".new-x", "v1", "v3", "v4"]

@@ -1,0 +1,59 @@
+"""What `create` was asked for, as its journal keeps it: whoever finishes or undoes a machine reads it there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from machine.model.registries import NONE, Registries
+
+_OPTION = "option "
+_MIRRORS = "registry mirrors"
+_INSECURE = "insecure registries"
+
+
+@dataclass(frozen=True)
+class Request:
+    """`options` are the driver's own."""
+
+    driver: str
+    options: dict[str, str] = field(default_factory=dict)
+    registries: Registries = NONE
+
+    @property
+    def bare(self) -> bool:
+        """Only the driver was named: what is needed to finish a machine that was begun."""
+        return not self.options and not self.registries
+
+    def values(self) -> dict[str, str]:
+        """For the journal. Registries are joined by blanks, which none of them can hold."""
+        values = {"driver": self.driver, **{f"{_OPTION}{key}": value for key, value in self.options.items()}}
+        if self.registries.mirrors:
+            values[_MIRRORS] = " ".join(self.registries.mirrors)
+        if self.registries.insecure:
+            values[_INSECURE] = " ".join(self.registries.insecure)
+        return values
+
+    @classmethod
+    def of(cls, values: Mapping[str, str], driver: str) -> Request:
+        """From the journal; `driver` when it does not say."""
+        return cls(
+            values.get("driver", driver),
+            {key.removeprefix(_OPTION): value for key, value in values.items() if key.startswith(_OPTION)},
+            Registries(
+                tuple(values.get(_MIRRORS, "").split()),
+                tuple(values.get(_INSECURE, "").split()),
+            ),
+        )
+
+    def command(self, name: str) -> str:
+        """The command line that asks for it."""
+        words = ["pymachine", "create", self.driver, name]
+        for key, value in sorted(self.options.items()):
+            words += ["-o", f"{key}={value}"]
+        for mirror in self.registries.mirrors:
+            words += ["--registry-mirror", mirror]
+        for registry in self.registries.insecure:
+            words += ["--insecure-registry", registry]
+        return shlex.join(words)
