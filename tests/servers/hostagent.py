@@ -73,19 +73,20 @@ class Daemon:
             self.start()
 
     def residue(self, seconds: float = 5) -> list[str]:
-        """What containers left on the host although all are removed; waits a little for it to go."""
+        """What containers left on the host although all are removed; waits a little for it to go.
+
+        A thing is reported once: the test that left it fails, and not those after it.
+        """
         deadline = time.monotonic() + seconds
-        while left := [
-            *self._processes(),
-            *self._mounts(),
-            *self._links(),
-            *self._folders(),
-            *self._groups(),
-        ]:
+        while left := self._left() - self._reported:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        return left
+        self._reported |= left
+        return sorted(left)
+
+    def _left(self) -> set[str]:
+        return {*self._processes(), *self._mounts(), *self._links(), *self._folders(), *self._groups()}
 
     def _processes(self) -> Iterator[str]:
         for pid in processes(f"{self._parent}"):
