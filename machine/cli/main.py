@@ -6,6 +6,7 @@ that a container's own 2 stays its own), 130 Ctrl-C; `run` and `exec` exit with 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,13 @@ from machine.cli.framework import LazyGroup, Settings
 from machine.errors import MachineError, RunFailed
 
 _EXITS_LIKE_DOCKER = ("run", "exec", "container run", "container exec", "container create")
+# What the surroundings are to blame for (errno(3)).
+_OF_THE_SYSTEM = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+    }
+)
 
 
 class _Root(LazyGroup):
@@ -102,6 +110,8 @@ def invoke(args: Sequence[str]) -> int:
         return 141
     except Ended as error:
         return 128 + error.number
+    except OSError as error:
+        return _tell_system(error, args)
     except Exception as error:
         return _tell_bug(error, args)
 
@@ -123,6 +133,14 @@ def _tell_usage(error: TyperException, args: Sequence[str]) -> int:
     print_error(f"{message}\nsee:  {path} --help")
     command = path.partition(" ")[2]
     return RunFailed.exit_code if command in _EXITS_LIKE_DOCKER else 2
+
+
+def _tell_system(error: OSError, args: Sequence[str]) -> int:
+    """A full disk or another user's file is not our bug."""
+    if error.errno not in _OF_THE_SYSTEM:
+        return _tell_bug(error, args)
+    where = f": {error.filename}" if error.filename else ""
+    return _tell(MachineError(f"this computer refused: {error.strerror}{where}"))
 
 
 def _tell_bug(error: Exception, args: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from machine.cli.framework import settings_of
-from machine.errors import NotFound, Usage
+from machine.errors import MachineError, NotFound, Unavailable, Usage
 
 if TYPE_CHECKING:
     from machine.client.docker import DockerClient
@@ -59,11 +59,31 @@ def engine_socket(context: typer.Context | None, option: str | None) -> Path:
 
 @contextmanager
 def engine(context: typer.Context | None, option: str | None) -> Iterator[DockerClient]:
-    """A client of the chosen machine's engine."""
+    """A client of the chosen machine's engine. A machine that is stopped is named as the reason why none answers."""
     from machine.client.docker import DockerClient
 
-    with DockerClient(engine_socket(context, option)) as client:
-        yield client
+    name = machine_name(context, option)
+    try:
+        with DockerClient(engine_socket(None, name)) as client:
+            yield client
+    except Unavailable as error:
+        raise _explained(name, error) from error
+
+
+def _explained(name: str, error: Unavailable) -> Unavailable:
+    from machine.store.store import Store
+    from machine.workflow import power
+
+    store = Store()
+    try:
+        state = power.state(store, store.get(name))
+    except MachineError:
+        return error
+    if state == "stopped":
+        return Unavailable(f"{name} is stopped.  Start it:  pymachine start {name}")
+    if state == "absent":
+        return Unavailable(f"{name} is gone from where it was made.  Forget it:  pymachine rm {name}")
+    return error
 
 
 def ask_passphrase(path: str) -> str:

@@ -19,6 +19,7 @@ from machine.client.keeper import protocol
 from machine.client.keeper.paths import KeeperPaths, keeper_paths, make_directory
 from machine.errors import Conflict, Denied, HostKeyMismatch, MachineError, NotFound, Unavailable
 from machine.model.machine import Machine
+from machine.model.namespace import network_namespace
 from machine.model.paths import record_path
 
 IDLE: Final = 600.0
@@ -101,7 +102,10 @@ def _usable(paths: KeeperPaths, keep_for: float) -> bool:
     except Unavailable:
         return False
     # One of another version may be carrying streams of another terminal, but its words are not ours.
-    return isinstance(answer, protocol.Status) and answer.version == protocol.VERSION
+    if not isinstance(answer, protocol.Status) or answer.version != protocol.VERSION:
+        return False
+    # A connection serves everybody. One that cannot be made from another namespace may well be made from ours.
+    return answer.connected or answer.namespace in ("", network_namespace())
 
 
 def _tell(paths: KeeperPaths, request: protocol.Request) -> protocol.Answer:

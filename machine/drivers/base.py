@@ -98,6 +98,12 @@ class Driver(Protocol):
 
     def state(self, machine: Machine) -> State: ...
 
+    def trouble(self, machine: Machine) -> str:
+        """Why nobody will ever log in to the host as it is now, and what to do; empty when it may just be booting."""
+
+    def console(self, machine: Machine) -> str:
+        """The last lines that the host wrote to its console; empty when there are none to be had."""
+
 
 def get(name: str, store: Store) -> Driver:
     """The driver called `name`; raises Usage naming those that there are."""

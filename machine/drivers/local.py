@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from machine.drivers.local_network import Bridge, choose_address
 from machine.drivers.local_runtime import POWEROFF, Runtime
 from machine.errors import MachineError, Unsupported, Usage
 from machine.model.machine import Machine
+from machine.model.namespace import find_network_namespace, network_namespace
 from machine.store.files import write_atomically
 from machine.store.store import Store
 
@@ -38,6 +40,10 @@ _TOOLS: Final = {
 _KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Bytes that a host without images needs: its logs, the agent, and room to work.
 _ROOM: Final = 200_000_000
+# Below this systemd does not come up.
+_FULL: Final = 1_000_000
+_CONSOLE_LINES: Final = 8
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def driver(store: Store) -> LocalDriver:
@@ -116,7 +122,34 @@ class LocalDriver:
         if host.runtime.running() and not host.runtime.stop(POWEROFF, patience):
             say(f"did not stop within {patience:g} s: killed")
         with host.runtime.exclusive():
-            self.halt(host)
+            self.halt(machine, host)
+
+    def trouble(self, machine: Machine) -> str:
+        host = self.host(machine.name)
+        if not host.runtime.running():
+            console = self.console(machine)
+            return f"{machine.name} has ended while it was booting." + (
+                f" Its console ends with:\n{console}" if console else ""
+            )
+        files = os.statvfs(host.directory)
+        if files.f_bfree * files.f_frsize < _FULL:
+            return f"the disk of {host.directory} is full, so {machine.name} cannot boot: make room, then try again"
+        network = machine.driver_data.get("network", "")
+        if network not in ("", network_namespace()):
+            place = find_network_namespace(network) or network
+            return (
+                f"{machine.name} runs in another network namespace, {place}, where it cannot be reached from here: "
+                f"go there (nsenter --net={place} pymachine …), or:  pymachine stop {machine.name}"
+            )
+        return ""
+
+    def console(self, machine: Machine) -> str:
+        try:
+            text = (self.host(machine.name).directory / "console.log").read_bytes().decode(errors="replace")
+        except OSError:
+            return ""
+        lines = [_ESCAPES.sub("", line).strip() for line in text.splitlines()]
+        return "\n".join([line for line in lines if line][-_CONSOLE_LINES:])
 
     def host(self, name: str) -> Host:
         directory = self._store.entry(name).directory / "local"
@@ -133,12 +166,16 @@ class LocalDriver:
         lower = Path(machine.driver_data["rootfs"])
         if not lower.is_dir():
             raise MachineError(f"{lower} is gone, and it is the base of {machine.name}'s disk: restore it")
-        self.halt(host)
+        self.halt(machine, host)
         with self._store.driver_lock(self.name):
             gateway = self._bridge.up(machine.driver_data.get("subnet"))
             address = choose_address(gateway, self._taken(machine.name), machine.address)
             # On record before the lock is left: the next one to look for an address sees it.
-            data = {**machine.driver_data, "subnet": str(gateway.network)}
+            data = {
+                **machine.driver_data,
+                "subnet": str(gateway.network),
+                "network": network_namespace(),
+            }
             machine = replace(machine, address=address, driver_data=data)
             self._store.save(machine)
         write_network(host.upper, address, gateway, resolver())
@@ -152,12 +189,19 @@ class LocalDriver:
         host.runtime.start()
         return machine
 
-    def halt(self, host: Host) -> None:
-        """No process, cgroup or interface of the host is left; the files stay."""
+    def halt(self, machine: Machine, host: Host) -> None:
+        """No process, cgroup or interface of the host is left, wherever it was started; the files stay."""
         host.runtime.delete()
+        bridge = self._bridge
+        network = machine.driver_data.get("network", "")
+        if network not in ("", network_namespace()):
+            inside = find_network_namespace(network)
+            if inside is None:
+                return  # gone, with all that was in it
+            bridge = replace(bridge, inside=inside)
         with self._store.driver_lock(self.name):
-            self._bridge.detach(host.port)
-            self._bridge.down_if_unused()
+            bridge.detach(host.port)
+            bridge.down_if_unused()
 
     def _taken(self, name: str) -> list[str]:
         others = (summary.machine for summary in self._store.list() if summary.name != name)
@@ -243,7 +287,7 @@ class _Host:
         host = self.driver.host(machine.name)
         if host.directory.is_dir():
             with host.runtime.exclusive():
-                self.driver.halt(host)
+                self.driver.halt(machine, host)
                 shutil.rmtree(host.directory)
             say("removed")
 

@@ -17,7 +17,8 @@ import msgspec
 
 from machine.errors import Conflict, MachineError
 
-_FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
+# Read and written by processes: in another namespace it is another file.
+_FORWARDING: Final = "/proc/sys/net/ipv4/ip_forward"
 _PREFIX: Final = "pym-"
 _WAS_OFF: Final = "forwarding was off"
 
@@ -42,9 +43,13 @@ class _Route(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Bridge:
-    """`tag` (8 hexadecimal digits) tells the bridges of different homes apart."""
+    """`tag` (8 hexadecimal digits) tells the bridges of different homes apart.
+
+    `inside`: a file of the network namespace that it is in, when that is not ours.
+    """
 
     tag: str
+    inside: Path | None = None
 
     @property
     def name(self) -> str:
@@ -56,7 +61,7 @@ class Bridge:
 
     def subnet(self) -> ipaddress.IPv4Interface | None:
         """The bridge's address with its network; None when the bridge is not there."""
-        answer = _run(["ip", "-j", "-4", "addr", "show", "dev", self.name], check=False)
+        answer = self._run(["ip", "-j", "-4", "addr", "show", "dev", self.name], check=False)
         for link in msgspec.json.decode(answer or b"[]", type=list[_LinkAddresses]):
             for address in link.addr_info:
                 return ipaddress.IPv4Interface(f"{address.local}/{address.prefixlen}")
@@ -66,47 +71,48 @@ class Bridge:
         """Makes or repairs bridge and NAT. `preferred`: the subnet that the machines had, if still free."""
         gateway = self.subnet()
         if gateway is None:
-            network = choose_subnet(_routes(), preferred)
+            network = choose_subnet(self._routes(), preferred)
             gateway = ipaddress.IPv4Interface(f"{network[1]}/{network.prefixlen}")
             if not self._exists():
-                _run(["ip", "link", "add", self.name, "type", "bridge"])
-            _run(["ip", "addr", "add", str(gateway), "dev", self.name])
-        _run(["ip", "link", "set", self.name, "up"])
+                self._run(["ip", "link", "add", self.name, "type", "bridge"])
+            self._run(["ip", "addr", "add", str(gateway), "dev", self.name])
+        self._run(["ip", "link", "set", self.name, "up"])
         self._nat(gateway.network)
         return gateway
 
     def attach(self, port: str, pid: int) -> None:
         """A veth pair: `port` on the bridge, eth0 (down) in the network namespace of `pid`."""
         self.detach(port)
-        _run(["ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(pid)])
-        _run(["ip", "link", "set", port, "master", self.name, "up"])
+        self._run(["ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(pid)])
+        self._run(["ip", "link", "set", port, "master", self.name, "up"])
 
     def detach(self, port: str) -> None:
         """Removes a pair at once (the kernel would do it some time after its namespace has gone)."""
-        _run(["ip", "link", "del", port], check=False)
+        self._run(["ip", "link", "del", port], check=False)
 
     def down_if_unused(self) -> None:
         """After the last machine: no bridge, no table, forwarding as it was."""
-        if _links(["ip", "-j", "link", "show", "master", self.name]):
+        if self._links(["ip", "-j", "link", "show", "master", self.name]):
             return
-        _run(["ip", "link", "del", self.name], check=False)
-        table = _run(["nft", "list", "table", "ip", self.table], check=False)
+        self._run(["ip", "link", "del", self.name], check=False)
+        table = self._run(["nft", "list", "table", "ip", self.table], check=False)
         if table:
-            _run(["nft", "delete", "table", "ip", self.table], check=False)
+            self._run(["nft", "delete", "table", "ip", self.table], check=False)
         others = [
             name
-            for name in _links(["ip", "-j", "link", "show", "type", "bridge"])
+            for name in self._links(["ip", "-j", "link", "show", "type", "bridge"])
             if name.startswith(_PREFIX)
         ]
         if _WAS_OFF.encode() in table and not others:
-            _FORWARDING.write_text("0\n")
+            self._run(["tee", _FORWARDING], stdin=b"0\n")
 
     def _exists(self) -> bool:
-        return self.name in _links(["ip", "-j", "link", "show", "type", "bridge"])
+        return self.name in self._links(["ip", "-j", "link", "show", "type", "bridge"])
 
     def _nat(self, network: ipaddress.IPv4Network) -> None:
         """Our own table, in one transaction. It never overrides another firewall's forward policy."""
-        was_off = _FORWARDING.read_text().strip() == "0" or _WAS_OFF.encode() in _run(
+        off = self._run(["cat", _FORWARDING]).strip() == b"0"
+        was_off = off or _WAS_OFF.encode() in self._run(
             ["nft", "list", "table", "ip", self.table], check=False
         )
         note = _WAS_OFF if was_off else "forwarding was on"
@@ -117,9 +123,27 @@ class Bridge:
             "  chain out {\n    type nat hook postrouting priority srcnat; policy accept;\n"
             f'    ip saddr {network} oifname != "{self.name}" masquerade\n  }}\n}}\n'
         )
-        _run(["nft", "-f", "-"], stdin=rules.encode())
-        if _FORWARDING.read_text().strip() == "0":
-            _FORWARDING.write_text("1\n")
+        self._run(["nft", "-f", "-"], stdin=rules.encode())
+        if off:
+            self._run(["tee", _FORWARDING], stdin=b"1\n")
+
+    def _routes(self) -> list[str]:
+        answer = self._run(["ip", "-j", "-4", "route", "show"])
+        return [route.dst for route in msgspec.json.decode(answer or b"[]", type=list[_Route])]
+
+    def _links(self, command: list[str]) -> list[str]:
+        answer = self._run(command, check=False)
+        return [link.ifname for link in msgspec.json.decode(answer or b"[]", type=list[_Link]) if link.ifname]
+
+    def _run(self, command: list[str], *, stdin: bytes = b"", check: bool = True) -> bytes:
+        enter = [] if self.inside is None else ["nsenter", f"--net={self.inside}"]
+        done = subprocess.run([*enter, *command], input=stdin, capture_output=True, timeout=30, check=False)
+        if done.returncode != 0:
+            if check:
+                said = done.stderr.decode(errors="replace").strip()
+                raise MachineError(f"`{' '.join(command)}` failed: {said or done.returncode}")
+            return b""
+        return done.stdout
 
 
 def choose_subnet(routes: Iterable[str], preferred: str | None) -> ipaddress.IPv4Network:
@@ -155,23 +179,3 @@ def _network(destination: str) -> ipaddress.IPv4Network | None:
     except ValueError:
         return None
     return network if network.prefixlen else None
-
-
-def _routes() -> list[str]:
-    answer = _run(["ip", "-j", "-4", "route", "show"])
-    return [route.dst for route in msgspec.json.decode(answer or b"[]", type=list[_Route])]
-
-
-def _links(command: list[str]) -> list[str]:
-    answer = _run(command, check=False)
-    return [link.ifname for link in msgspec.json.decode(answer or b"[]", type=list[_Link]) if link.ifname]
-
-
-def _run(command: list[str], *, stdin: bytes = b"", check: bool = True) -> bytes:
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=30, check=False)
-    if done.returncode != 0:
-        if check:
-            said = done.stderr.decode(errors="replace").strip()
-            raise MachineError(f"`{' '.join(command)}` failed: {said or done.returncode}")
-        return b""
-    return done.stdout

@@ -12,6 +12,7 @@ from machine.ssh.connection import Connection
 
 _PAUSE = 0.05  # seconds; a local host is up in two seconds, so this is worth it
 _LONGEST_PAUSE = 1.0
+_CHECK = 2.0
 
 
 def wait_for_ssh(
@@ -20,15 +21,18 @@ def wait_for_ssh(
     deadline: float = 120.0,
     passphrase: str | None = None,
     on_wait: Callable[[str], None] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Connection:
     """Connects as soon as `machine` lets us in, at most `deadline` seconds from now.
 
     A refused login is tried again too: sshd may be up before cloud-init has written our key. A wrong host key
     is not: HostKeyMismatch is raised at once. `on_wait` gets the reason of each new kind of failure.
+    `check` is called every few seconds, and raises when waiting has become useless.
     """
     end = time.monotonic() + deadline
     pause = _PAUSE
     told = ""
+    next_check = time.monotonic() + _CHECK
     while True:
         left = end - time.monotonic()
         try:
@@ -40,5 +44,8 @@ def wait_for_ssh(
             if on_wait is not None and str(error) != told:
                 told = str(error)
                 on_wait(told)
+        if check is not None and time.monotonic() > next_check:
+            check()
+            next_check = time.monotonic() + _CHECK
         time.sleep(pause)
         pause = min(pause * 1.3, _LONGEST_PAUSE)

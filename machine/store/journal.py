@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from machine.errors import MachineError
-from machine.store.files import sync_directory
+from machine.store.files import sync_directory, writing
 
 Event = Literal["order", "begun", "done", "failed", "undone", "complete"]
 
@@ -54,15 +54,17 @@ class Journal:
     def add(
         self, event: Event, step: str = "", detail: str = "", values: dict[str, str] | None = None
     ) -> None:
+        """MachineError: it cannot be written."""
         entry = Entry(event=event, step=step, at=round(time.time(), 3), detail=detail, values=values or {})
-        new = not self._path.exists()
-        with open(self._path, "ab", opener=_private) as file:
-            self._drop_torn_line(file)
-            file.write(msgspec.json.encode(entry) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if new:
-            sync_directory(self._path.parent)
+        with writing(self._path):
+            new = not self._path.exists()
+            with open(self._path, "ab", opener=_private) as file:
+                self._drop_torn_line(file)
+                file.write(msgspec.json.encode(entry) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            if new:
+                sync_directory(self._path.parent)
 
     def _drop_torn_line(self, file: BinaryIO) -> None:
         whole = self._path.read_bytes().rfind(b"\n") + 1

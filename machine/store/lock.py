@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from machine.errors import Conflict
+from machine.store.files import writing
 
 
 @contextmanager
@@ -21,11 +22,12 @@ def locked(path: Path, busy: str, *, patience: float = 0.0) -> Iterator[None]:
     """
     end = time.monotonic() + patience
     while True:
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            continue  # the last holder has just taken the empty folder away
+        with writing(path):
+            try:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                continue  # the last holder has just taken the empty folder away
         try:
             _acquire(fd, end, busy)
             if _is_current(fd, path):

@@ -21,7 +21,7 @@ from pathlib import Path
 from machine.errors import Conflict, NotFound
 from machine.model.machine import Machine, check_name
 from machine.model.paths import home
-from machine.store.files import sync_directory, write_atomically
+from machine.store.files import sync_directory, write_atomically, writing
 from machine.store.journal import Journal
 from machine.store.lock import locked
 
@@ -77,9 +77,10 @@ class Store:
     def make(self, name: str) -> Entry:
         """Makes the folder (0700). It may be there already, without a record: a create that died early."""
         entry = self.entry(name)
-        entry.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.chmod(0o700)
-        sync_directory(entry.directory.parent)
+        with writing(entry.directory):
+            entry.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.directory.chmod(0o700)
+            sync_directory(entry.directory.parent)
         return entry
 
     def get(self, name: str) -> Machine:

@@ -24,7 +24,7 @@ def start(store: Store, name: str, progress: Progress = silent) -> Machine:
             store.save(machine)
             phase.say(machine.address)
         with _Phase(progress, "ssh, host key verified", "log in") as phase:
-            connection = session.connection(machine, phase.say, deadline=300)
+            connection = session.first(machine, driver, phase.say, deadline=300)
             phase.say(f"{machine.user}@{machine.address}")  # not why an attempt before had failed
         with _Phase(progress, "hostagent", "wait until the engine is up") as phase:
             # A notify service: the job ends when the daemon has said that it is ready.

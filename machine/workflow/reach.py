@@ -39,7 +39,7 @@ class SshStep:
     def execute(self, machine: Machine, say: Say) -> Machine:
         if self.driver.state(machine) == "stopped":  # a create resumed after the laptop was off
             machine = self.driver.start(machine, say)
-        self.session.connection(machine, say, deadline=self.deadline)
+        self.session.first(machine, self.driver, say, deadline=self.deadline)
         say(f"{machine.user}@{machine.address}")
         return machine
 

@@ -56,7 +56,7 @@ class Runner:
     def _fail(self, step: Step, watch: _Watch, error: BaseException) -> None:
         reason = str(error) or type(error).__name__
         watch.tell("failed", reason)
-        with suppress(OSError):  # on a full disk the journal stays at "begun", which is as good
+        with suppress(MachineError):  # on a full disk the journal stays at "begun", which is as good
             self._entry.journal.add("failed", step.name, reason)
 
     def back(self, steps: Sequence[Step], machine: Machine) -> None:

@@ -40,19 +40,27 @@ class KeeperPaths:
 
 
 def keeper_paths(machine_name: str) -> KeeperPaths:
-    return KeeperPaths(run_directory(machine_name), machine_name)
+    """Raises Denied when its folder is there but not ours alone: somebody else could answer on those sockets."""
+    directory = run_directory(machine_name)
+    for folder in (directory.parent, directory):
+        if os.path.lexists(folder):
+            _check(folder)
+    return KeeperPaths(directory, machine_name)
 
 
 def make_directory(directory: Path) -> None:
     """Makes it (0700). Raises Denied when somebody else could write there: who may connect is root on the host."""
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
-    for folder in (directory, directory.parent):
-        status = os.lstat(folder)
-        writable = stat.S_IMODE(status.st_mode) & 0o022
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or writable:
-            raise Denied(
-                f"{folder} must be a folder of yours that nobody else can write to: remove it or chmod 700 it"
-            )
+    for folder in (directory.parent, directory):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check(folder)  # before anything is made in it
     if stat.S_IMODE(os.lstat(directory).st_mode) != 0o700:
         directory.chmod(0o700)
+
+
+def _check(folder: Path) -> None:
+    status = os.lstat(folder)
+    writable = stat.S_IMODE(status.st_mode) & 0o022
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or writable:
+        raise Denied(
+            f"{folder} must be a folder of yours that nobody else can write to: remove it or chmod 700 it"
+        )

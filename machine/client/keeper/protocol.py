@@ -48,7 +48,10 @@ class Forward(msgspec.Struct, frozen=True, tag="forward"):
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):
-    """`handshakes`: SSH connections made so far; `pipes`: connections being carried now; `error`: the last one."""
+    """`handshakes`: SSH connections made so far; `pipes`: connections being carried now; `error`: the last one.
+
+    `namespace`: the network namespace that it dials from (machine.model.namespace).
+    """
 
     pid: int
     version: int
@@ -57,6 +60,7 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
     pipes: int
     forwards: list[Forward]
     error: str = ""
+    namespace: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True, tag="failure"):

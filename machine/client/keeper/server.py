@@ -31,6 +31,7 @@ from machine.client.keeper.protocol import (
 from machine.client.keeper.refusal import kind_of, refuse
 from machine.errors import Conflict, MachineError, NotFound, Unavailable
 from machine.model.machine import Machine
+from machine.model.namespace import network_namespace
 from machine.ssh.connection import Connection
 from machine.ssh.streamlocal import begin_streamlocal
 
@@ -206,6 +207,7 @@ class Keeper:
             pipes=len(self._pipes),
             forwards=list(self._forwards.values()),
             error=str(self._link.error or ""),
+            namespace=network_namespace(),
         )
 
     async def _add(self, asked: AddForward) -> Forward:

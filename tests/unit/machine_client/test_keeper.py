@@ -22,6 +22,7 @@ from machine.client.keeper.paths import keeper_paths, make_directory
 from machine.client.keeper.protocol import Status
 from machine.client.keeper_start import ensure_keeper, keeper_status, stop_keeper
 from machine.errors import Denied, HostKeyMismatch, NotFound, Unavailable
+from machine.model.namespace import network_namespace
 from machine.ssh import keys
 from tests.unit.machine_client.conftest import Host
 from tests.unit.machine_ssh.sshd import write_pair
@@ -361,3 +362,45 @@ def test_long_homes_have_a_short_socket_and_hostile_folders_are_refused(
     open_to_all.parent.chmod(0o777)
     with pytest.raises(Denied, match="nobody else can write"):
         make_directory(open_to_all)
+    assert not open_to_all.exists()
+
+
+@pytest.mark.parametrize("trap", ["link", "open"])
+def test_no_keeper_of_somebody_else_is_spoken_to(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trap: str
+) -> None:
+    """In /tmp another user could be there first, with sockets of that name: nothing is sent to them."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o700)
+    if trap == "link":
+        (tmp_path / "ours").symlink_to(theirs)
+    else:
+        (tmp_path / "ours").mkdir()
+        (tmp_path / "ours").chmod(0o777)
+    directory = tmp_path / "ours" / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr("machine.client.keeper.paths.run_directory", lambda name: directory)
+        for ask in (
+            lambda: ensure_keeper(host.machine),
+            lambda: keeper_status("test1"),
+            lambda: stop_keeper("test1"),
+        ):
+            with pytest.raises(Denied, match="nobody else can write"):
+                ask()
+    assert list(theirs.iterdir()) == [] and not directory.exists()
+
+
+def test_a_keeper_that_dials_from_elsewhere_is_replaced_unless_it_is_connected(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ping(ensure_keeper(host.machine))
+    first = status(host).pid
+    assert status(host).namespace == network_namespace()
+    monkeypatch.setattr("machine.client.keeper_start.network_namespace", lambda: "net:[1]")
+    ping(ensure_keeper(host.machine))
+    assert status(host).pid == first, "its connection serves everybody"
+    host.sshd.stop()
+    wait_until(lambda: not status(host).connected)
+    ensure_keeper(host.machine)
+    assert status(host).pid != first
+    host.sshd.start()

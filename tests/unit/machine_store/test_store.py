@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from machine.errors import Conflict, NotFound, Usage
+from machine.errors import Conflict, MachineError, NotFound, Usage
 from machine.model.machine import Machine
 from machine.store.cache import cache_directory
 from machine.store.files import write_atomically
@@ -133,7 +135,7 @@ def test_atomic_writes_leave_the_old_or_the_new(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old", 0o644)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(MachineError, match="Is a directory"):
         write_atomically(tmp_path / "folder", b"cannot replace a folder")
     assert path.read_bytes() == b"old" and path.stat().st_mode & 0o777 == 0o644
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
@@ -142,3 +144,23 @@ def test_atomic_writes_leave_the_old_or_the_new(tmp_path: Path) -> None:
 def test_caches_are_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYMACHINE_CACHE", "/somewhere")
     assert cache_directory() == Path("/somewhere")
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "home")
+    machine = made(store, "dev1")
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = r"/home/.* cannot be written \(No space left on device\): make room on its disk"
+    for write in (lambda: store.save(machine), lambda: store.use("dev1"), lambda: store.make("dev2")):
+        with pytest.raises(MachineError, match=said):
+            write()
+    with pytest.raises(MachineError, match=said):
+        store.entry("dev1").journal.add("begun", "more")
+    assert store.get("dev1") == machine and store.active() is None
+    monkeypatch.setattr(os, "open", lambda *given: full(0))
+    with pytest.raises(MachineError, match=said), store.lock("dev1"):
+        pass
