@@ -8,6 +8,7 @@
     ├── Unavailable             1    a host or its engine does not answer (may pass: worth another try)
     ├── Denied                  1    the host or the cloud refused our credentials
     ├── HostKeyMismatch         1    the host is not the one that we made: never retried
+    ├── Spoiled                 1    what an earlier step made is of no use any more: it is made again
     ├── CommandFailed           1    a command on the host ended with an error
     ├── DaemonError             1    the engine on the host refused a call (has its HTTP status)
     └── RunFailed               125  docker's codes for `run` and `exec`: the container did not start
@@ -54,6 +55,14 @@ class Denied(MachineError):
 
 class HostKeyMismatch(MachineError):
     pass
+
+
+class Spoiled(MachineError):
+    """`step` is the name of the step that has to be done again; empty: none, the reason lies elsewhere."""
+
+    def __init__(self, text: str, step: str = "") -> None:
+        super().__init__(text)
+        self.step = step
 
 
 class CommandFailed(MachineError):

@@ -98,8 +98,8 @@ class Driver(Protocol):
 
     def state(self, machine: Machine) -> State: ...
 
-    def trouble(self, machine: Machine) -> str:
-        """Why nobody will ever log in to the host as it is now, and what to do; empty when it may just be booting."""
+    def check_booting(self, machine: Machine) -> None:
+        """Raises Spoiled, with what to do, when nobody will ever log in to the host as it is now."""
 
     def console(self, machine: Machine) -> str:
         """The last lines that the host wrote to its console; empty when there are none to be had."""

@@ -23,7 +23,7 @@ from machine.drivers.local_bundle import HostBundle, hierarchies
 from machine.drivers.local_files import resolver, write_network, write_seed
 from machine.drivers.local_network import Bridge, choose_address
 from machine.drivers.local_runtime import POWEROFF, Runtime
-from machine.errors import MachineError, Unsupported, Usage
+from machine.errors import MachineError, Spoiled, Unsupported, Usage
 from machine.model.machine import Machine
 from machine.model.namespace import find_network_namespace, network_namespace
 from machine.store.files import write_atomically
@@ -124,24 +124,28 @@ class LocalDriver:
         with host.runtime.exclusive():
             self.halt(machine, host)
 
-    def trouble(self, machine: Machine) -> str:
-        host = self.host(machine.name)
+    def check_booting(self, machine: Machine) -> None:
+        name, host = machine.name, self.host(machine.name)
         if not host.runtime.running():
             console = self.console(machine)
-            return f"{machine.name} has ended while it was booting." + (
-                f" Its console ends with:\n{console}" if console else ""
+            raise Spoiled(
+                f"{name} has ended while it was booting."
+                + (f" Its console ends with:\n{console}" if console else ""),
+                _step_name(name),
             )
         files = os.statvfs(host.directory)
         if files.f_bfree * files.f_frsize < _FULL:
-            return f"the disk of {host.directory} is full, so {machine.name} cannot boot: make room, then try again"
+            raise Spoiled(
+                f"the disk of {host.directory} is full, so {name} cannot boot: make room, then try again",
+                _step_name(name),
+            )
         network = machine.driver_data.get("network", "")
         if network not in ("", network_namespace()):
             place = find_network_namespace(network) or network
-            return (
-                f"{machine.name} runs in another network namespace, {place}, where it cannot be reached from here: "
-                f"go there (nsenter --net={place} pymachine …), or:  pymachine stop {machine.name}"
+            raise Spoiled(
+                f"{name} runs in another network namespace, {place}, and cannot be reached from here: "
+                f"go there (nsenter --net={place} pymachine …), or:  pymachine stop {name}"
             )
-        return ""
 
     def console(self, machine: Machine) -> str:
         try:
@@ -268,7 +272,7 @@ class _Host:
 
     @property
     def name(self) -> str:
-        return f"host {self.order.name}"
+        return _step_name(self.order.name)
 
     def describe(self) -> str:
         return f"boot a system container from {self.order.directory} with an address behind NAT"
@@ -290,6 +294,10 @@ class _Host:
                 self.driver.halt(machine, host)
                 shutil.rmtree(host.directory)
             say("removed")
+
+
+def _step_name(machine_name: str) -> str:
+    return f"host {machine_name}"
 
 
 def _existing(path: Path) -> Path:

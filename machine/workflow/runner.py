@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from machine.drivers.base import Step
-from machine.errors import MachineError
+from machine.errors import MachineError, Spoiled
 from machine.model.machine import Machine
 from machine.store.store import Entry
 from machine.workflow.progress import Progress, StepEvent, StepState
@@ -57,6 +57,8 @@ class Runner:
         reason = str(error) or type(error).__name__
         watch.tell("failed", reason)
         with suppress(MachineError):  # on a full disk the journal stays at "begun", which is as good
+            if isinstance(error, Spoiled) and error.step:
+                self._entry.journal.add("failed", error.step, reason)
             self._entry.journal.add("failed", step.name, reason)
 
     def back(self, steps: Sequence[Step], machine: Machine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from machine.errors import MachineError, Unavailable
+from machine.errors import Unavailable
 from machine.model.machine import Machine
 
 if TYPE_CHECKING:
@@ -26,13 +26,8 @@ class Session:
 
     def first(self, machine: Machine, driver: Driver, say: Say, *, deadline: float) -> Connection:
         """The same for a host that is booting: its driver is asked whether it still makes sense to wait."""
-
-        def check() -> None:
-            if trouble := driver.trouble(machine):
-                raise MachineError(trouble)
-
         try:
-            return self._open(machine, say, deadline, check)
+            return self._open(machine, say, deadline, lambda: driver.check_booting(machine))
         except Unavailable as error:
             console = driver.console(machine)
             raise Unavailable(

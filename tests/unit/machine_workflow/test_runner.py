@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from machine.errors import MachineError
+from machine.errors import MachineError, Spoiled
 from machine.model.machine import Machine
 from machine.store.store import Entry, Store
 from machine.workflow.progress import StepEvent
@@ -110,3 +110,22 @@ def test_the_systems_errors_become_sentences(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match='"first" failed: No space left on device: /home/x/upper'):
         Runner(entry, lambda event: None).forward((FileStep("first", place, full),), BLANK)
     assert entry.journal.read().unfinished == "first"
+
+
+def test_a_step_whose_work_is_spoiled_is_done_again(tmp_path: Path) -> None:
+    entry, place = world(tmp_path)
+
+    def spoil() -> None:
+        if (place / "third").exists():
+            raise Spoiled("its disk was full", "second")
+
+    with pytest.raises(Spoiled, match="its disk was full"):
+        Runner(entry, lambda event: None).forward(
+            tuple(FileStep(name, place, spoil) for name in NAMES), BLANK
+        )
+    history = entry.journal.read()
+    assert history.state == {"first": "done", "second": "failed", "third": "failed"}
+    events: list[StepEvent] = []
+    Runner(entry, events.append).forward(steps(place, -1), entry.read() or BLANK)
+    assert [event.state for event in events if event.state != "running"] == ["kept", "done", "done"]
+    assert (place / "second" / "runs").read_text() == "xx"
