@@ -17,25 +17,30 @@ from machine.model.machine import Machine
 from machine.store.store import Store
 from machine.workflow.prepare import prepare
 from tests.servers.namespace import Namespace
-from tests.tools import need
+from tests.tools import need, need_root
 
 ROOT = Path(__file__).parents[3]
 
 
 class Laptop:
-    """Runs the workflow's verbs inside the namespace, with a home of its own."""
+    """Runs the workflow's verbs inside the namespace, with a home of its own. `output`: of a fixture's `create`."""
 
     def __init__(self, namespace: Namespace, home: Path) -> None:
         self.namespace = namespace
         self.home = home
         self.store = Store(home)
+        self.output = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYMACHINE_HOME": str(self.home)}
 
     def process(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.root.local_driver.tool", *arguments]
         return subprocess.Popen(
             self.namespace.command(command),
             cwd=ROOT,
-            env={**os.environ, "PYMACHINE_HOME": str(self.home)},
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -108,5 +113,25 @@ def computer(caches: None, laptop: Namespace, tmp_path: Path) -> Iterator[Laptop
     """A laptop; whatever a failed test left on it is removed."""
     made = Laptop(laptop, tmp_path / "home")
     yield made
-    for name in made.store.names():
-        made.call("rm", name)
+    clear(made)
+
+
+MIRROR = "http://mirror.example:5000"
+
+
+@pytest.fixture(scope="session")
+def shared(caches: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """A laptop with a machine dev1 (made with MIRROR), for tests that leave it as it was."""
+    need_root()
+    with Namespace() as namespace:
+        made = Laptop(namespace, tmp_path_factory.mktemp("shared") / "home")
+        try:
+            made.output = made.call("create", "dev1", MIRROR)
+            yield made
+        finally:
+            clear(made)
+
+
+def clear(computer: Laptop) -> None:
+    for name in computer.store.names():
+        computer.call("rm", name)

@@ -13,8 +13,9 @@ from tests.root.local_driver.conftest import Laptop
 pytestmark = pytest.mark.root
 
 # Seconds, spread over a create that takes about three.
-RESUMED = (0.3, 0.5, 0.9, 1.7, 2.0, 2.6)
-REMOVED = (0.2, 0.4, 0.6, 1.2, 2.2)
+RESUMED = ((0.7, 2.2), pytest.param((0.3, 0.5, 0.9, 1.3, 1.7, 2.0, 2.6), marks=pytest.mark.long))
+REMOVED = ((0.4, 1.6), pytest.param((0.2, 0.3, 0.6, 0.9, 1.2, 2.2), marks=pytest.mark.long))
+CUT_OFF = ((0.15, 0.3), pytest.param((0.12, 0.2, 0.25, 0.4), marks=pytest.mark.long))
 
 
 def kill_create(computer: Laptop, moment: float) -> bool:
@@ -34,8 +35,9 @@ def check(computer: Laptop) -> None:
     assert computer.ssh("dev1", "hostname; systemctl is-active pymachine.service") == "dev1\nactive"
 
 
-def test_resumed(computer: Laptop) -> None:
-    for moment in RESUMED:
+@pytest.mark.parametrize("moments", RESUMED)
+def test_resumed(computer: Laptop, moments: tuple[float, ...]) -> None:
+    for moment in moments:
         if kill_create(computer, moment):
             computer.call("create", "dev1")
         check(computer)
@@ -43,8 +45,9 @@ def test_resumed(computer: Laptop) -> None:
         assert computer.remains() == [], moment
 
 
-def test_removed(computer: Laptop) -> None:
-    for moment in REMOVED:
+@pytest.mark.parametrize("moments", REMOVED)
+def test_removed(computer: Laptop, moments: tuple[float, ...]) -> None:
+    for moment in moments:
         kill_create(computer, moment)
         if computer.store.names():
             computer.call("rm", "dev1")
@@ -62,9 +65,10 @@ def test_killed_again_and_again(computer: Laptop, kills: int) -> None:
     check(computer)
 
 
-def test_a_killed_removal_is_finished(computer: Laptop) -> None:
+@pytest.mark.parametrize("moments", CUT_OFF)
+def test_a_killed_removal_is_finished(computer: Laptop, moments: tuple[float, ...]) -> None:
     computer.call("host", "dev1")
-    for moment in (0.12, 0.2, 0.3, 0.4):
+    for moment in moments:
         process = computer.process("rm", "dev1")
         time.sleep(moment)
         process.send_signal(signal.SIGKILL)

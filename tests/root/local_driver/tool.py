@@ -1,4 +1,4 @@
-"""One workflow call, for tests that run it in a namespace and kill it: `tool.py VERB NAME [COMMAND]`.
+"""One workflow call, for tests that run it in a namespace and kill it: `tool.py VERB NAME [COMMAND or MIRROR]`.
 
 Events go to stdout as they happen, one a line: "STATE STEP SECONDS DETAIL". An error is the last line of stderr, after
 the name of its class. `host` makes the host and logs in, without the engine.
@@ -16,6 +16,7 @@ from pathlib import Path
 from machine.drivers import base as drivers
 from machine.errors import MachineError
 from machine.model.machine import Machine
+from machine.model.registries import Registries
 from machine.store.store import Store
 from machine.workflow import bundle
 from machine.workflow.bundle import Bundle, Target
@@ -69,16 +70,13 @@ def main() -> None:
     store = Store()
     match verb:
         case "create":
-            create(store, "local", name, {}, tell)
+            create(store, "local", name, {}, tell, registries=Registries(mirrors=tuple(rest)))
         case "host":
             make_host(store, name)
         case "rm":
             remove(store, name, tell)
         case "stop":
             stop(store, name, tell)
-        case "start-host":
-            machine = drivers.get("local", store).start(store.get(name), lambda detail: None)
-            store.save(machine)
         case "start":
             start(store, name, tell)
         case "break":
