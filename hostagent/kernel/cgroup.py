@@ -84,18 +84,21 @@ class Cgroup:
                 warnings.append(f"{write.file} not set: this host has no {write.controller} controller")
         return warnings
 
-    def fork(self) -> Fork:
-        """Fork a child that is born in the group where the kernel can do that; it has to join the rest itself."""
+    def fork(self, sibling: bool = False) -> Fork:
+        """Fork a child that is born in the group where the kernel can do that; it has to join the rest itself.
+
+        A `sibling` is a child of the caller's parent.
+        """
         tree = next((tree for tree in self.trees if tree.unified), None)
         if tree is not None:
             rest = tuple(other for other in self.trees if other is not tree)
             try:
                 with owned(os.open(self.directory(tree), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
-                    return Fork(*process.fork_into(fd), rest)
+                    return Fork(*process.fork_into(fd, sibling), rest)
             except OSError as error:
                 if error.errno not in _NOT_BORN_THERE:
                     raise
-        return Fork(*process.fork(), self.trees)
+        return Fork(*(process.fork_sibling() if sibling else process.fork()), self.trees)
 
     def add(self, pid: int, trees: tuple[Hierarchy, ...] | None = None) -> None:
         """Move process `pid` into the group, in all hierarchies or in `trees`; 0 is the caller.

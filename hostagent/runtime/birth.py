@@ -16,7 +16,7 @@ from hostagent.kernel import fds, libc, process
 from hostagent.kernel.cgroup import Cgroup, Fork
 from hostagent.runtime import enter, init, program, rights
 from hostagent.runtime.plan import plan
-from hostagent.runtime.spec import Process, Spec
+from hostagent.runtime.spec import Home, Process, Spec
 
 NOT_INVOCABLE = program.NOT_INVOCABLE
 
@@ -38,12 +38,15 @@ class Child:
     original_pid_namespace: int | None = field(default=None, repr=False)
 
 
-def fork_init(spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | None = None) -> Child:
+def fork_init(
+    spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | None = None, sibling: bool = False
+) -> Child:
     """Start the container of `bundle`. `stdio` None: init opens a terminal and sends its master.
 
     The cgroup is made and limited before the fork. Afterwards forks of the caller land in the container's PID
     namespace (a second container from the same caller wants `leave_pid_namespace` first). With `exec_fifo` init
-    waits there before execve, after `Ready`. Raises Invalid for a spec that cannot be run, OSError.
+    waits there before execve, after `Ready`. A `sibling` is a child of the caller's parent. Raises Invalid for a
+    spec that cannot be run, OSError.
     """
     file_plan = plan(spec, bundle)
     granted, warnings = rights.decide(spec.process, spec.seccomp_path)
@@ -62,7 +65,10 @@ def fork_init(spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | Non
             warnings += cgroup.create(spec.resources)
         task = init.InitTask(spec, file_plan, granted, cgroup, tuple(joined), stdio, fifo, theirs)
         original = _enter_pid_namespace(spec)
-        forked = cgroup.fork() if cgroup is not None else Fork(*process.fork())
+        if cgroup is not None:
+            forked = cgroup.fork(sibling)
+        else:
+            forked = Fork(*(process.fork_sibling() if sibling else process.fork()))
         if forked.pid == 0:
             init.run(task, forked.rest)
         return Child(forked.pid, forked.pidfd, ours, tuple(warnings), original)
@@ -79,14 +85,14 @@ def fork_init(spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | Non
             os.close(fifo.directory)
 
 
-def fork_exec(command: Process, spec: Spec, init_pid: int, stdio: Stdio | None) -> Child:
+def fork_exec(command: Process, home: Home, init_pid: int, stdio: Stdio | None) -> Child:
     """Start `command` in the running container whose init is `init_pid` (as the caller's /proc names it).
 
     The caller must hold `init_pid` (be its parent), or accept that a pid can be reused. May be called any number of
     times; the caller's own namespaces are as before when it returns. Raises OSError.
     """
-    granted, warnings = rights.decide(command, spec.seccomp_path)
-    cgroup = Cgroup(spec.cgroups_path) if spec.cgroups_path else None
+    granted, warnings = rights.decide(command, home.seccomp_path)
+    cgroup = Cgroup(home.cgroups_path) if home.cgroups_path else None
     ours, theirs = fds.channel_pair()
     original = None
     try:
@@ -131,7 +137,7 @@ def _enter_pid_namespace(spec: Spec) -> int | None:
 
 
 def _follow_pid_namespace(init_pid: int) -> int | None:
-    """The shim's forks land in the container anyway; another caller's must be pointed there."""
+    """Point the caller's later forks there; None when they land there anyway."""
     with fds.owned(_open(f"/proc/{init_pid}/ns/pid")) as theirs:
         original = _open("/proc/self/ns/pid_for_children")
         if os.path.samestat(os.fstat(theirs), os.fstat(original)):

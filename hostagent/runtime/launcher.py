@@ -15,7 +15,7 @@ import sys
 
 from hostagent.kernel import fds
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.runtime import protocol, selfexe, shim
+from hostagent.runtime import protocol, rehearsal, selfexe, shim
 from hostagent.runtime.processes import set_name
 
 
@@ -29,6 +29,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     # Shims are born where they belong: moving each would wait for an RCU grace period (15 ms) per container.
     Cgroup(sys.argv[2]).add_self()
+    rehearsal.run()
     gc.collect()
     gc.disable()
     gc.freeze()

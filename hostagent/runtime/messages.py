@@ -1,5 +1,8 @@
 """What init and its parent say to each other while a container starts: one JSON object per datagram.
 
+builder                             shim
+ | -- Born + fds -------------------> |   or Failed
+
 init                                parent
  | -- Namespaces -------------------> |   they exist: the parent may give /proc/<pid>/ns/net its interfaces
  | <------------------- Network ----- |   only when the spec makes a new network namespace
@@ -23,6 +26,21 @@ class Message:
 
     def encode(self) -> bytes:
         return json.dumps({"type": self.kind, **asdict(self)}).encode()
+
+
+@dataclass(frozen=True)
+class Born(Message):
+    """Init runs and is the receiver's child. Carries its pidfd, our end of its channel and, without a terminal, our
+    ends of its stdin (if it is open), stdout and stderr."""
+
+    pid: int
+    terminal: bool
+    network: bool
+    """Whether it has a new network namespace."""
+    cgroups_path: str
+    seccomp_path: str | None
+    warnings: list[str]
+    kind: ClassVar[str] = "born"
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,7 @@ def decode(data: bytes) -> Message:
     for simple in (Namespaces, Console, Ready):
         if kind == simple.kind:
             return simple()
-    if kind == Failed.kind:
-        return Failed(**fields)
+    for full in (Born, Failed):
+        if kind == full.kind:
+            return full(**fields)
     raise ValueError(f"unknown message {kind!r} on an init channel")

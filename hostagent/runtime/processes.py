@@ -1,4 +1,7 @@
-"""Small facts about child processes, shared by the shim and its execs."""
+"""Small facts about child processes, shared by the shim and its execs.
+
+Files are read and written by fd: Python's text files would dirty a quarter of a megabyte of each shim.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,22 @@ import os
 from hostagent.kernel import libc
 from hostagent.runtime.exitrecord import boot_id
 
+_STAT_MAX = 4096
+
 
 def set_name(name: str) -> None:
     """What `ps` and `top` show of this process, up to 15 characters (proc(5), comm)."""
-    with open("/proc/self/comm", "w") as file:
-        file.write(name)
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name.encode())
+    os.close(fd)
 
 
 def birth_certificate() -> dict[str, int | str]:
     """What tells this process from any other that ever had its pid: start in clock ticks since boot (proc(5), stat,
     field 22), and which boot."""
-    with open("/proc/self/stat") as file:
-        start = int(file.read().rpartition(")")[2].split()[19])
+    fd = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+    start = int(os.read(fd, _STAT_MAX).rpartition(b")")[2].split()[19])
+    os.close(fd)
     return {"pid": os.getpid(), "start": start, "boot_id": boot_id()}
 
 

@@ -20,17 +20,15 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from hostagent.errors import EngineError
 from hostagent.kernel import constants, fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.model.network import Interface
-from hostagent.runtime import birth, exitrecord, messages, protocol
-from hostagent.runtime import spec as specs
+from hostagent.runtime import birth, builder, exitrecord, messages, protocol
 from hostagent.runtime.logfile import JsonLog
-from hostagent.runtime.pipes import make_pipes
 from hostagent.runtime.processes import birth_certificate, exit_code, set_name, signal_child
 from hostagent.runtime.shim_exec import Execution
 from hostagent.runtime.shim_replay import replay
+from hostagent.runtime.spec import Home
 from hostagent.runtime.streams import READ, WRITE, Loop, Session
 from hostagent.runtime.waiters import Waiters
 
@@ -84,7 +82,9 @@ class Shim:
         self._daemon: socket.socket | None = None
         self._outbox: list[tuple[bytes, list[int]]] = []
         self._start: protocol.Start | None = None
-        self._spec: specs.Spec | None = None
+        self._builder: tuple[int, socket.socket] | None = None
+        self._home = Home("", None)
+        self._makes_network = False
         self._child: birth.Child | None = None
         self._log: JsonLog | None = None
         self._pending: list[tuple[protocol.Attach, int]] = []
@@ -164,11 +164,14 @@ class Shim:
             self._abandon()
 
     def _abandon(self) -> None:
+        if self._builder:
+            # Too late to stop it, and it is quick: what it made is undone.
+            self._builder[1].setblocking(True)
+            self._hear_builder()
         if self._child:
             signal_child(self._child.pidfd, signal.SIGKILL)
             os.waitpid(self._child.pid, 0)
-            if self._spec:
-                self._remove_cgroup()
+            self._remove_cgroup()
         self._loop.running = False
 
     # -- the daemon's messages
@@ -285,43 +288,67 @@ class Shim:
 
     def _exec(self, message: protocol.Exec, received: list[int]) -> None:
         client = received[0] if received else -1
-        assert self._spec is not None and self._child is not None
+        assert self._child is not None
         finished = [key for key, execution in self._execs.items() if execution.code is not None]
         for key in finished[: max(0, len(finished) - FINISHED_EXECS_KEPT)]:
             del self._execs[key]
         execution = Execution(self._loop, message, self._tell, self._maybe_finish)
         self._execs[message.exec_id] = execution
-        execution.start(self._spec, self._child.pid, client)
+        execution.start(self._home, self._child.pid, client)
 
     # -- the start
 
     def _begin(self, message: protocol.Start, received: list[int]) -> None:
         self._start = message
         self._phase = "starting"
-        self._spec = specs.load(f"{self._bundle}/config.json")
+        ours, theirs = fds.channel_pair()
+        pid = os.fork()
+        if pid == 0:
+            builder.run(self._bundle, message.open_stdin, theirs)  # never returns
+        theirs.close()
+        self._builder = pid, ours
         if message.log_path:
             self._log = JsonLog(message.log_path)
-        terminal = self._spec.process.terminal
+        self._loop.watch(ours.fileno(), READ, lambda _events: self._hear_builder())
+
+    def _hear_builder(self) -> None:
+        assert self._builder is not None and self._start is not None
+        pid, channel = self._builder
+        try:
+            data, received = fds.recv_message(channel)
+        except ConnectionResetError:
+            data, received = b"", []
+        self._loop.unwatch(channel.fileno())
+        channel.close()
+        os.waitpid(pid, 0)
+        self._builder = None
+        match messages.decode(data) if data else None:
+            case messages.Born() as born:
+                self._born(born, received)
+            case messages.Failed(stage, number, text):
+                self._fail(protocol.StartFailed(stage, number, text))
+            case _:
+                self._fail(
+                    protocol.StartFailed("create", 0, "the process that makes the container was killed")
+                )
+
+    def _born(self, born: messages.Born, received: list[int]) -> None:
+        assert self._start is not None
+        pidfd, channel, *streams = received
+        self._child = birth.Child(born.pid, pidfd, socket.socket(fileno=channel), tuple(born.warnings))
+        self._home = Home(born.cgroups_path, born.seccomp_path)
+        self._makes_network = born.network
         self._session = Session(
             self._loop,
             self._log,
-            close_stdin_at_eof=message.stdin_once and not terminal,
+            close_stdin_at_eof=self._start.stdin_once and not born.terminal,
             on_detach=lambda: self._tell(protocol.Detached()),
             on_output_end=self._maybe_finish,
         )
-        inner, outer = (None, None) if terminal else make_pipes(message.open_stdin)
-        try:
-            self._child = birth.fork_init(self._spec, self._bundle, inner)
-        except (OSError, EngineError) as error:
-            self._fail(protocol.StartFailed("create", getattr(error, "errno", 0) or 0, str(error)))
-            return
-        finally:
-            for fd in inner or ():
-                os.close(fd)
-        if outer:
-            stdin, stdout, stderr = outer
-            if stdin >= 0:
-                self._session.set_stdin(stdin)
+        if not born.terminal:
+            *stdin, stdout, stderr = streams
+            for fd in stdin:
+                self._session.set_stdin(fd)
             self._session.add_source("stdout", stdout)
             self._session.add_source("stderr", stderr)
         for attach, client in self._pending:
@@ -356,8 +383,8 @@ class Shim:
                 self._fail(protocol.StartFailed(stage, number, text))
 
     def _namespaces_made(self) -> None:
-        assert self._child is not None and self._start is not None and self._spec is not None
-        if not self._spec.makes("network"):
+        assert self._child is not None and self._start is not None
+        if not self._makes_network:
             return
         if not self._start.await_network:
             self._network(protocol.Network([]), [])
@@ -392,11 +419,10 @@ class Shim:
     # -- the end
 
     def _ended(self) -> None:
-        assert self._child is not None and self._session is not None and self._spec is not None
+        assert self._child is not None and self._session is not None
         self._loop.unwatch(self._child.pidfd)
         _, status = os.waitpid(self._child.pid, 0)
-        cgroup = Cgroup(self._spec.cgroups_path)
-        oom = cgroup.oom_kills() > 0
+        oom = bool(self._home.cgroups_path) and Cgroup(self._home.cgroups_path).oom_kills() > 0
         self._session.drain()
         self._phase = "exited"
         assert self._start is not None
@@ -429,9 +455,8 @@ class Shim:
                 os.close(client)
 
     def _remove_cgroup(self) -> None:
-        assert self._spec is not None
-        if self._spec.cgroups_path:
-            cgroup = Cgroup(self._spec.cgroups_path)
+        if self._home.cgroups_path:
+            cgroup = Cgroup(self._home.cgroups_path)
             cgroup.kill()
             cgroup.delete()
 

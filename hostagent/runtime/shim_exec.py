@@ -50,7 +50,7 @@ class Execution:
             "config": self._message.config,
         }
 
-    def start(self, spec: specs.Spec, init_pid: int, client: int) -> None:
+    def start(self, home: specs.Home, init_pid: int, client: int) -> None:
         """Fork it into the container; `client` is the attached connection, or -1."""
         terminal = bool(self._message.process.get("terminal"))
         attached = client >= 0
@@ -62,7 +62,7 @@ class Execution:
             inner, outer = null_stdio(), None
         try:
             process = specs.parse_process(self._message.process)
-            self._child = birth.fork_exec(process, spec, init_pid, inner)
+            self._child = birth.fork_exec(process, home, init_pid, inner)
         except (OSError, EngineError) as error:
             self._fail(getattr(error, "errno", 0) or 0, str(error), client)
             for fd in outer or ():

@@ -92,6 +92,14 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Home:
+    """What a further process shares with the container that it runs in."""
+
+    cgroups_path: str
+    seccomp_path: str | None
+
+
+@dataclass(frozen=True)
 class Spec:
     process: Process
     root_path: str
@@ -114,6 +122,10 @@ class Spec:
 
     def namespace(self, kind: str) -> Namespace | None:
         return next((namespace for namespace in self.namespaces if namespace.kind == kind), None)
+
+    @property
+    def home(self) -> Home:
+        return Home(self.cgroups_path, self.seccomp_path)
 
     @property
     def new_network_namespace(self) -> bool:

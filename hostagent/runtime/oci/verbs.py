@@ -79,7 +79,7 @@ def execute(store: Store, container: str, process: specs.Process, detach: bool, 
         raise Invalid("a detached process has nobody to hold its terminal")
     spec = specs.load(os.path.join(found.bundle, "config.json"))
     relay = terminal.Relay() if process.terminal else None
-    child = birth.fork_exec(process, spec, found.pid, None if relay else (0, 1, 2))
+    child = birth.fork_exec(process, spec.home, found.pid, None if relay else (0, 1, 2))
     warn(child)
     await_program(child, relay.take if relay else None)
     if pid_file:

@@ -210,7 +210,7 @@ def execute(container: Running, args: Sequence[str], **process: object) -> Resul
     document = {"args": list(args), "env": ["PATH=/bin"], "cwd": "/", **process}
     parsed = specs.parse_process(document)
     inner, streams = (None, {}) if parsed.terminal else pipes()
-    child = birth.fork_exec(parsed, container.spec, container.child.pid, inner)
+    child = birth.fork_exec(parsed, container.spec.home, container.child.pid, inner)
     for fd in inner or ():
         os.close(fd)
     inside = Running(container.spec, child, streams)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.kernel import cgroup_devices
-from hostagent.kernel.cgroup import Cgroup
+from hostagent.kernel import cgroup_devices, process
+from hostagent.kernel.cgroup import Cgroup, Fork
 from hostagent.kernel.cgroup_mounts import hierarchies
 from hostagent.kernel.resources import DeviceRule, Resources
 from tests.leaks import TAG
@@ -46,6 +46,25 @@ def sleeper(group: Cgroup) -> int:
     while len(group.pids()) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
     return forked.pid
+
+
+@pytest.mark.parametrize("into_group", [False, True])
+def test_a_sibling_is_the_parents_child(group: Cgroup, into_group: bool) -> None:
+    """Forked by a process between, reaped by us."""
+    group.create()
+    reader, writer = os.pipe()
+    between = os.fork()
+    if between == 0:
+        forked = group.fork(sibling=True) if into_group else Fork(*process.fork_sibling())
+        if forked.pid == 0:
+            os._exit(7)
+        os.write(writer, str(forked.pid).encode())
+        os._exit(0)
+    os.close(writer)
+    pid = int(os.read(reader, 16))
+    os.close(reader)
+    assert os.waitpid(between, 0)[1] == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 
 def test_a_child_is_in_all_hierarchies_and_is_killed_with_its_own(group: Cgroup) -> None:

@@ -1,0 +1,61 @@
+"""The shim's short-lived child that reads the spec, decides, and makes the container's first process.
+
+Nearly all pages that a start dirties (reference counts are enough) are dirtied here and in init, and are gone when
+these end or execute: the shim, which stays as long as the container, goes on sharing them with its launcher. Init is
+cloned as the shim's child (CLONE_PARENT), not ours.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+from hostagent.errors import EngineError
+from hostagent.kernel.cgroup import Cgroup
+from hostagent.kernel.fds import send_message
+from hostagent.runtime import birth, messages
+from hostagent.runtime import spec as specs
+from hostagent.runtime.pipes import make_pipes
+
+
+def run(bundle: str, open_stdin: bool, channel: socket.socket) -> NoReturn:
+    """In a freshly forked child of the shim: `Born` or `Failed` goes to `channel`. Never returns."""
+    try:
+        _build(bundle, open_stdin, channel)
+    except (OSError, EngineError) as error:
+        _fail(channel, getattr(error, "errno", 0) or 0, str(error))
+    except BaseException as error:  # the shim's frames are below us
+        traceback.print_exc(file=sys.stderr)
+        _fail(channel, 0, f"{type(error).__name__}: {error}")
+    finally:
+        os._exit(0)
+
+
+def _build(bundle: str, open_stdin: bool, channel: socket.socket) -> None:
+    spec = specs.load(f"{bundle}/config.json")
+    inner, outer = (None, ()) if spec.process.terminal else make_pipes(open_stdin)
+    try:
+        child = birth.fork_init(spec, bundle, inner, sibling=True)
+    except BaseException:
+        if spec.cgroups_path:
+            cgroup = Cgroup(spec.cgroups_path)
+            cgroup.kill()
+            cgroup.delete()
+        raise
+    born = messages.Born(
+        pid=child.pid,
+        terminal=spec.process.terminal,
+        network=spec.new_network_namespace,
+        cgroups_path=spec.cgroups_path,
+        seccomp_path=spec.seccomp_path,
+        warnings=list(child.warnings),
+    )
+    passed = [child.pidfd, child.channel.fileno(), *(fd for fd in outer if fd >= 0)]
+    send_message(channel, born.encode(), passed)
+
+
+def _fail(channel: socket.socket, number: int, text: str) -> None:
+    send_message(channel, messages.Failed("create", number, text).encode())
