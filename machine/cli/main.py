@@ -19,7 +19,7 @@ from typer.main import get_command
 from machine.cli.commands import TOP
 from machine.cli.completion import machine_names
 from machine.cli.ending import Ended
-from machine.cli.framework import LazyGroup, Settings
+from machine.cli.framework import LazyGroup, Settings, quicken
 from machine.errors import MachineError, RunFailed
 
 _EXITS_LIKE_DOCKER = ("run", "exec", "container run", "container exec", "container create")
@@ -83,7 +83,7 @@ def root_command() -> Any:
     """The whole command tree, nothing of it imported yet."""
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback(cls=_Root)(_root)
-    return get_command(app)
+    return quicken(get_command(app))
 
 
 def main() -> NoReturn:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -177,3 +178,31 @@ def test_completion(home: Store, capsys: pytest.CaptureFixture[str], monkeypatch
             check=False,
         )
         assert done.stdout.split() == expected.split(), done
+
+
+def test_no_command_waits_for_pydantic(home: Store) -> None:
+    """typer imports it to turn words into str and int, which takes longer than all of `pymachine ls`."""
+    add(home, "dev1")
+    program = (
+        "import sys; from machine.cli.main import invoke; code = invoke(sys.argv[1:]); "
+        "sys.exit(code or 'pydantic' in sys.modules)"
+    )
+    for words in (["ls", "-q"], ["logs", "--tail", "3", "--help"], ["env", "--unset"], ["rm", "--help"]):
+        done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, check=False)
+        assert done.returncode == 0, (words, done.stderr)
+
+
+def test_numbers_are_checked(home: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.invoke(["stop", "-t", "soon", "dev1"]) == 2
+    assert """invalid value for '-t' / '--time': "soon" is not a number""" in capsys.readouterr().err
+    every = [param for path in rows(commands.TOP) for param in _command(path).params]
+    assert all(hasattr(param, "_runtime_param") for param in every), (
+        "typer keeps its converters elsewhere now"
+    )
+
+
+def _command(path: tuple[str, ...]) -> Any:
+    found: Any = main.root_command()
+    for name in path:
+        found = found.get_command(None, name)
+    return found
