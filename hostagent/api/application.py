@@ -33,7 +33,7 @@ class Application:
             *containers.routes(engine),
             *exec.routes(engine),
             *images.routes(engine, images_service),
-            *unbuilt.routes(),
+            *unbuilt.routes(engine),
         ):
             self._router.add(method, pattern, route)
         self._common = (

@@ -30,7 +30,8 @@ def effective(add: Sequence[str] | None, drop: Sequence[str] | None) -> tuple[st
 
     Invalid for a name that the kernel does not know. What the engine itself lacks is left out.
     """
-    added, dropped = [_name(cap) for cap in add or ()], [_name(cap) for cap in drop or ()]
+    added = [_name(cap, "CapAdd") for cap in add or ()]
+    dropped = [_name(cap, "CapDrop") for cap in drop or ()]
     held = set(kernel.names(kernel.bounding()))
     if "ALL" in added:
         chosen = [cap for cap in kernel.NAMES if cap not in dropped]
@@ -42,11 +43,11 @@ def effective(add: Sequence[str] | None, drop: Sequence[str] | None) -> tuple[st
     return tuple(cap for cap in chosen if cap in held)
 
 
-def _name(text: str) -> str:
+def _name(text: str, field: str) -> str:
     upper = text.upper()
     if upper == "ALL":
         return upper
     name = upper if upper.startswith("CAP_") else f"CAP_{upper}"
     if name not in kernel.NAMES:
-        raise Invalid(f'invalid capability: unknown capability: "{text}"')
+        raise Invalid(f'invalid {field}: unknown capability: "{name}"')
     return name

@@ -18,7 +18,7 @@ def cgroup_mounts() -> tuple[Json, ...]:
     return (
         top,
         *(
-            mount(f"/sys/fs/cgroup/{name}", "cgroup", "cgroup", *OPTIONS, name)
+            mount(f"/sys/fs/cgroup/{name.removeprefix('name=')}", "cgroup", "cgroup", *OPTIONS, name)
             for tree in version1
             if (name := ",".join(sorted(tree.controllers)))
         ),

@@ -47,7 +47,7 @@ class Endpoints:
             self._current[container.id] = NOWHERE
             return NOWHERE
         wanted = ports.parse_bindings(container.config, container.host)
-        interface = self._bridge.allocate(container.id, container.config.mac_address or None)
+        interface = self._bridge.allocate(container.id, _wanted_mac(container))
         bound: list[PortBinding] = []
         held: list[int] = []
         try:
@@ -103,3 +103,11 @@ class Endpoints:
             return
         interface = self._bridge.allocate(container.id)
         self._current[container.id] = Endpoint(interface, self._bridge.bindings(container.id), ())
+
+
+def _wanted_mac(container: Container) -> str | None:
+    """`--mac-address`: of the endpoint since API 1.44, of the container before."""
+    networking = container.config.networking_config
+    endpoints = (networking.endpoints_config if networking else None) or {}
+    asked = [settings.mac_address for settings in endpoints.values() if settings and settings.mac_address]
+    return (asked[0] if asked else container.config.mac_address) or None

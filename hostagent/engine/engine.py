@@ -80,8 +80,7 @@ class Engine:
         validate.check(body, host)
         self._check_endpoints(body, mode)
         mountspec.refuse_other_mounts(host)
-        mountspec.parse_binds(host)
-        mountspec.parse_tmpfs(host)
+        mountspec.check_targets(host)
         capabilities.effective(host.cap_add, host.cap_drop)
         ports.parse_bindings(body, host)
         image = self._images.resolve(body.image)
@@ -118,7 +117,7 @@ class Engine:
         endpoints = body.networking_config.endpoints_config if body.networking_config else None
         for network, settings in (endpoints or {}).items():
             if network not in (mode, "default"):
-                raise NotFound(f"network {network} not found")
+                raise Invalid(f"network {network} not found")
             if settings and settings.ipam_config and settings.ipam_config != wire.EndpointIPAMConfig():
                 raise Invalid("user specified IP address is supported on user defined networks only")
             if settings and settings.aliases and mode == "bridge":
@@ -186,7 +185,7 @@ class Engine:
             # `docker run -it` asks for its size while the container still starts.
             await asyncio.wait({container.begun}, timeout=10)
         if container.state.phase != "running" or container.link is None:
-            raise Conflict(f"cannot resize a stopped container: container {container.id} is not running")
+            raise Conflict(f"container {container.id} is not running")
         container.link.send(protocol.Resize(height, width))
         attributes = container.event_attributes(height=str(height), width=str(width))
         self._events.publish("container", "resize", container.id, attributes)

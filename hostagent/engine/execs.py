@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hostagent.engine import capabilities, oci, validate
+from hostagent.engine import capabilities, oci, startfailure, validate
 from hostagent.engine.container import Container, ExecConfig, ExecState
 from hostagent.engine.containers import Containers
 from hostagent.engine.detachkeys import parse as parse_detach_keys
@@ -55,7 +55,7 @@ class Execs:
             ),
         )
         container.execs[execution.id] = execution
-        self._tell(execution, f"exec_create: {' '.join(body.cmd)}")
+        self._tell(execution, "exec_create")
         return execution.id
 
     async def start(
@@ -83,7 +83,7 @@ class Execs:
                 early=hijacked.early.decode("latin-1"),
             )
             passed = (hijacked.fd,)
-        self._tell(execution, f"exec_start: {' '.join(config.args)}")
+        self._tell(execution, "exec_start")
         height, width = console_size or (0, 0)
         container.link.send(
             protocol.Exec(
@@ -109,19 +109,15 @@ class Execs:
             raise EngineError("the container ended, or its shim did not answer, before the command could run")
         outcome = execution.begun.result()
         if isinstance(outcome, protocol.ExecFailed):
-            raise Invalid(
-                "OCI runtime exec failed: exec failed: unable to start container process: "
-                f"{outcome.message}: unknown"
-            )
+            raise startfailure.exec_error_of(outcome)
 
     @staticmethod
     def _process(container: Container, config: ExecConfig) -> dict[str, object]:
-        own = {entry.partition("=")[0] for entry in config.env}
         env = oci.environment(container.config, container.config.hostname, config.tty)
         host = container.host
         return oci.process(
             args=config.args,
-            env=[entry for entry in env if entry.partition("=")[0] not in own] + config.env,
+            env=oci.override(env, config.env),
             cwd=config.working_dir or "/",
             terminal=config.tty,
             user=config.user,
@@ -182,8 +178,10 @@ class Execs:
         if container.state.phase != "running":
             raise Conflict(f"container {container.id} is not running")
 
-    def _tell(self, execution: ExecState, action: str) -> None:
+    def _tell(self, execution: ExecState, what: str) -> None:
         container = execution.container
+        program, *arguments = execution.config.args
+        action = f"{what}: {program} {' '.join(arguments)}"  # the space is there without arguments too, as in Docker
         self._events.publish(
             "container", action, container.id, container.event_attributes(execID=execution.id)
         )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
+from hostagent.engine import ports
 from hostagent.engine.container import Container
-from hostagent.errors import Invalid, NotFound, Unsupported
+from hostagent.errors import EngineError, Invalid, NotFound, Unsupported
+from hostagent.model.reference import Reference
 
 Filters = Mapping[str, list[str]]
 Find = Callable[[str], Container]
 
+HEALTH = ("none", "starting", "healthy", "unhealthy")
 PHASES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
-LATER = ("volume", "health", "is-task", "expose", "publish", "isolation")
+KNOWN = (
+    *("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "is-task"),
+    *("health", "expose", "publish"),
+)
+LATER = ("volume", "isolation")
 
 
 def select(
@@ -38,16 +46,17 @@ def select(
 
 
 def check(filters: Filters) -> None:
-    known = ("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network")
     for key, values in filters.items():
         if key in LATER:
             raise Unsupported(f"filter {key!r} is not supported yet")
-        if key not in known:
+        if key not in KNOWN:
             raise Invalid(f"invalid filter '{key}'")
         if key == "status" and (wrong := [value for value in values if value not in PHASES]):
             raise Invalid(f"invalid filter 'status={wrong[0]}'")
         if key == "exited" and (wrong := [value for value in values if not value.lstrip("-").isdigit()]):
             raise Invalid(f"invalid filter 'exited={wrong[0]}'")
+        if key == "health" and (wrong := [value for value in values if value not in HEALTH]):
+            raise Invalid(f"unrecognized filter value for health: {wrong[0]}")
 
 
 def _passes(container: Container, filters: Filters) -> bool:
@@ -59,9 +68,7 @@ def _one(container: Container, key: str, values: list[str]) -> bool:
         case "id":
             return any(container.id.startswith(value) for value in values)
         case "name":
-            return any(
-                value.strip("/^$") in container.name and _name(container.name, value) for value in values
-            )
+            return any(_name(container.name, value) for value in values)
         case "label":
             return all(label_matches(container.labels, value) for value in values)
         case "status":
@@ -72,15 +79,27 @@ def _one(container: Container, key: str, values: list[str]) -> bool:
             return any(_descends(container, value) for value in values)
         case "network":
             return container.host.network_mode in values
+        case "health":
+            return "none" in values
+        case "is-task":
+            return not any(value.lower() in ("1", "true") for value in values)
+        case "expose":
+            return any(ports.in_range(key, values) for key in container.config.exposed_ports)
+        case "publish":
+            return any(
+                ports.in_range(f"{port.host_port}/{port.proto}", values) for port in container.state.ports
+            )
         case _:
             return True
 
 
 def _name(name: str, pattern: str) -> bool:
-    """Docker matches names as regular expressions; anchors are what people use of them."""
-    begins, ends = pattern.startswith("^"), pattern.endswith("$")
-    text = pattern.strip("/^$").lstrip("/")
-    return (not begins or name.startswith(text)) and (not ends or name.endswith(text))
+    """A regular expression for the name with or without its slash; what is none is taken as plain text."""
+    try:
+        wanted = re.compile(pattern)
+    except re.error:
+        return pattern in name
+    return bool(wanted.search(name) or wanted.search(f"/{name}"))
 
 
 def label_matches(labels: Mapping[str, str], wanted: str) -> bool:
@@ -91,6 +110,12 @@ def label_matches(labels: Mapping[str, str], wanted: str) -> bool:
 
 def _descends(container: Container, image: str) -> bool:
     name = container.config.image
+    try:
+        same = Reference.parse(image) == Reference.parse(name)
+    except EngineError:
+        same = False
+    if same:
+        return True
     digits = container.image_id.removeprefix("sha256:")
     return image in (name, name.partition(":")[0], container.image_id) or (
         len(image) >= 4 and digits.startswith(image)

@@ -6,7 +6,6 @@ The truth about running is the shim's; this module asks, waits with a limit, and
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import logging
 import os
@@ -18,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hostagent.engine import restarts, validate
+from hostagent.engine import restarts, startfailure, validate
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
@@ -26,10 +25,9 @@ from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.shimlink import ShimLink
-from hostagent.errors import Conflict, EngineError, Invalid, NotModified
+from hostagent.errors import Conflict, EngineError, NotModified
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import exitrecord, protocol, waiters
-from hostagent.runtime.program import NOT_INVOCABLE
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +36,6 @@ START_LIMIT = 60.0
 SHIM_END_LIMIT = 30.0
 KILL_LIMIT = 10.0
 DEFAULT_STOP_TIMEOUT = 10
-COMMAND_NOT_FOUND = 127
-CANNOT_INVOKE = 126
-START_ERROR = 128
 
 
 class StartError(EngineError):
@@ -80,6 +75,23 @@ class Lifecycle:
             await self._start(container)
 
     async def _start(self, container: Container) -> None:
+        try:
+            outcome = await self._attempt(container)
+            if isinstance(outcome, protocol.Started):
+                return
+            if isinstance(outcome, protocol.StartFailed):
+                raise startfailure.error_of(outcome)
+            raise StartError(
+                "the container's shim ended before it could start it: see shim.log beside its config.json"
+            )
+        except (EngineError, OSError) as error:
+            self._endpoints.release(container)
+            await self._settled(container)
+            self._not_started(container, error)
+            raise
+
+    async def _attempt(self, container: Container) -> protocol.Message | None:
+        """What its shim says; None when none was born."""
         loop = asyncio.get_running_loop()
         exitrecord.remove(container.directory)
         container.execs.clear()
@@ -103,15 +115,7 @@ class Lifecycle:
             container.begun = None
             for fd in endpoint.port_fds:
                 os.close(fd)
-        if isinstance(outcome, protocol.Started):
-            return
-        self._endpoints.release(container)
-        await self._settled(container)
-        if isinstance(outcome, protocol.StartFailed):
-            raise self._start_failed(container, outcome)
-        raise StartError(
-            "the container's shim ended before it could start it: see shim.log beside its config.json"
-        )
+        return outcome
 
     def _launch(self, container: Container, port_fds: tuple[int, ...], await_network: bool) -> None:
         link = self._launcher.launch(
@@ -157,27 +161,22 @@ class Lifecycle:
             return None
         raise StartError("the container's shim did not answer in time: see shim.log beside its config.json")
 
-    def _start_failed(self, container: Container, failure: protocol.StartFailed) -> EngineError:
-        text = (
-            "failed to create task for container: failed to create shim task: OCI runtime create failed: "
-            f"runc create failed: unable to start container process: {failure.message}: unknown"
-        )
-        code, kind = START_ERROR, EngineError
-        if failure.stage in ("exec", "user", "cwd"):
-            kind = Invalid
-            if failure.errno in NOT_INVOCABLE:
-                code = CANNOT_INVOKE
-            elif failure.errno in (errno.ENOENT, errno.ELOOP):
-                code = COMMAND_NOT_FOUND
+    def _not_started(self, container: Container, error: EngineError | OSError) -> None:
+        """Record why, and end those who wait for it: `docker run` attached and asked for the exit code beforehand."""
+        code = error.exit_code if isinstance(error, startfailure.RefusedStart) else startfailure.START_ERROR
+        phase = "exited" if container.state.started_ns else "created"
         self._containers.save(
-            container, replace(container.state, phase="created", exit_code=code, error=text)
+            container, replace(container.state, phase=phase, exit_code=code, error=str(error))
         )
-        self._events.publish("container", "die", container.id, container.event_attributes(exitCode=str(code)))
+        for _, fd in container.pending:
+            os.close(fd)
+        container.pending.clear()
         _resolve(container.exits, code)
-        _answer_waits(container, code, removed=True)
+        container.waiting += [(fd, message.removed) for message, fd in container.pending_waits]
+        container.pending_waits.clear()
+        _answer_waits(container, code, removed=False)
         if container.host.auto_remove:
             self.spawn(self.remove(container, force=True))
-        return kind(text)
 
     # -- what shims say
 
@@ -263,7 +262,7 @@ class Lifecycle:
             case protocol.ExecStarted():
                 execution.pid = message.pid
             case protocol.ExecFailed():
-                execution.exit_code = CANNOT_INVOKE if message.errno in NOT_INVOCABLE else COMMAND_NOT_FOUND
+                execution.exit_code = startfailure.exit_code(message.errno)
             case protocol.ExecExit():
                 execution.exit_code = message.code
                 self._events.publish(
@@ -328,9 +327,8 @@ class Lifecycle:
             try:
                 await self._settled(container)
                 await self._start(container)
-            except EngineError as error:
+            except (EngineError, OSError) as error:
                 log.warning("container %s does not restart: %s", container.id[:12], error)
-                self._containers.save(container, replace(container.state, phase="exited", error=str(error)))
 
     def cancel_restart(self, container: Container) -> None:
         """Somebody decided otherwise while it waited for its next start."""
@@ -367,7 +365,7 @@ class Lifecycle:
         await self._end(container, number, timeout)
         self._events.publish("container", "stop", container.id, container.event_attributes())
 
-    async def _end(self, container: Container, number: int, timeout: int) -> None:
+    async def _end(self, container: Container, number: int, timeout: float) -> None:
         ended = self.exit_future(container)
         self._by_hand(container)
         self._signal(container, number)
@@ -442,7 +440,7 @@ class Lifecycle:
             self.cancel_restart(container)
             async with container.lock:
                 if container.state.phase == "running":
-                    await self._end(container, signal.SIGKILL, 0)
+                    await self._end(container, signal.SIGKILL, KILL_LIMIT)
                 await self._settled(container)
                 await asyncio.to_thread(remove_tree, container.directory)
                 for _, fd in container.pending:

@@ -115,6 +115,10 @@ def _convert(lines: list[bytes], options: LogOptions, multiplexed: bool) -> tupl
         if not (options.stdout if entry.stream == "stdout" else options.stderr):
             continue
         data = entry.log.encode()
+        if options.details:
+            data = (
+                b" " + data
+            )  # before it stand the values of --log-opt labels and env, which are not built yet
         if options.timestamps:
             data = _padded(entry.time).encode() + b" " + data
         if multiplexed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from msgspec.structs import replace
 
 from hostagent.engine import oci, validate
@@ -38,7 +40,8 @@ def complete(body: ContainerCreate, image: Image, container_id: str) -> Containe
         cmd=cmd,
         env=env,
         user=body.user or base.user,
-        working_dir=body.working_dir or base.working_dir,
+        working_dir=_clean(body.working_dir or base.working_dir),
+        volumes=body.volumes or None,
         labels={**base.labels, **(body.labels or {})},
         exposed_ports={**{key: {} for key in base.exposed_ports}, **body.exposed_ports, **_bound_ports(host)},
         stop_signal=body.stop_signal or base.stop_signal,
@@ -49,6 +52,10 @@ def complete(body: ContainerCreate, image: Image, container_id: str) -> Containe
 def command(config: ContainerCreate) -> tuple[str, ...]:
     """What is executed: entrypoint and command joined."""
     return (*(config.entrypoint or ()), *(config.cmd or ()))
+
+
+def _clean(path: str) -> str:
+    return f"/{posixpath.normpath(path).lstrip('/')}" if path.startswith("/") else path
 
 
 def _bound_ports(host: HostConfig) -> dict[str, dict[str, str] | None]:

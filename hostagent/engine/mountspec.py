@@ -69,6 +69,24 @@ def parse_tmpfs(host: HostConfig) -> tuple[TmpfsMount, ...]:
     return tuple(mounts)
 
 
+def check_targets(host: HostConfig) -> None:
+    """Parse everything at create: Invalid for two mounts on one place, and for a missing source of `--mount`."""
+    binds, tmpfs = parse_binds(host), parse_tmpfs(host)
+    seen = {bind.destination for bind in binds}
+    for entry in tmpfs:
+        if entry.destination in seen:
+            raise Invalid(f"Duplicate mount point: {entry.destination}")
+        seen.add(entry.destination)
+    for bind in binds:
+        if not bind.create_source:
+            _source_must_exist(bind)
+
+
+def _source_must_exist(bind: BindMount) -> None:
+    if not os.path.exists(bind.source):
+        raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {bind.source}')
+
+
 def refuse_other_mounts(host: HostConfig) -> None:
     """Volumes and images as mounts come later; until then they are named, not dropped."""
     for entry in host.mounts:
@@ -81,11 +99,9 @@ def refuse_other_mounts(host: HostConfig) -> None:
 def ensure_sources(binds: tuple[BindMount, ...]) -> None:
     """Make missing sources of `-v` (folders, as Docker does); Invalid for those of `--mount`."""
     for bind in binds:
-        if not os.path.exists(bind.source):
-            if not bind.create_source:
-                raise Invalid(
-                    f'invalid mount config for type "bind": bind source path does not exist: {bind.source}'
-                )
+        if not bind.create_source:
+            _source_must_exist(bind)
+        elif not os.path.exists(bind.source):
             os.makedirs(bind.source, exist_ok=True)
 
 

@@ -35,8 +35,8 @@ MASKED_PATHS = (
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, None))
-"""null zero full random urandom tty console ptmx pts: what a container may use beside making nodes."""
+DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136, None), (10, 200))
+"""null zero full random urandom tty console ptmx pts tun: what a container may use beside making nodes."""
 
 NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 """Ports below 1024 and ping for every user inside, as Docker has it since 20.10."""
@@ -154,16 +154,26 @@ def is_root(user: str) -> bool:
 
 def user_object(user: str) -> Json:
     """Names are looked up by init inside the container's own root, where /etc/passwd is the right one."""
-    return {"uid": 0, "gid": 0, "username": user}
+    return {"uid": 0, "gid": 0, "username": user or "0"}
 
 
 def environment(config: ContainerCreate, hostname: str, terminal: bool) -> list[str]:
     """Docker's defaults, then the container's own, which win. HOME is added by init, which knows the user."""
-    given = config.env or []
-    names = {entry.partition("=")[0] for entry in given}
     defaults = [DEFAULT_PATH, f"HOSTNAME={hostname}"] + (["TERM=xterm"] if terminal else [])
-    kept = [entry for entry in defaults if entry.partition("=")[0] not in names]
-    return kept + [entry for entry in given if "=" in entry]
+    return override(defaults, config.env or ())
+
+
+def override(entries: Sequence[str], with_: Sequence[str]) -> list[str]:
+    """Docker's merge of environments: a known name takes the new value in its old place, a new one comes last, and
+    one without "=" goes away."""
+    merged = {entry.partition("=")[0]: entry for entry in entries}
+    for entry in with_:
+        name, given, _ = entry.partition("=")
+        if given:
+            merged[name] = entry
+        else:
+            merged.pop(name, None)
+    return list(merged.values())
 
 
 def resources(host: HostConfig) -> Json:
@@ -250,10 +260,11 @@ def _system_mounts(bundle: Bundle) -> list[Json]:
 
 
 def _files(bundle: Bundle) -> list[Json]:
-    """The files that we write for the container; a bind of the user's on the same path wins."""
+    """The files that we write for the container, as writable as its root; a bind of the user's in their place wins."""
     taken = {bind.destination for bind in bundle.binds}
+    access = "ro" if bundle.host.readonly_rootfs else "rw"
     return [
-        mount(path, "bind", f"{bundle.directory}/{name}", "rbind", "rprivate")
+        mount(path, "bind", f"{bundle.directory}/{name}", "rbind", "rprivate", access)
         for name, path in (
             ("resolv.conf", "/etc/resolv.conf"),
             ("hostname", "/etc/hostname"),

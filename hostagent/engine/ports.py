@@ -43,6 +43,17 @@ def parse_port(key: str) -> tuple[int, Protocol]:
     raise Invalid(f"invalid port specification: {key!r}: use PORT or PORT/tcp|udp")
 
 
+def in_range(port: str, wanted: Iterable[str]) -> bool:
+    """Whether `80/tcp` is one of `80`, `80/tcp`, `80-90/tcp` (the filters of `docker ps`)."""
+    number, proto = parse_port(port)
+    for text in wanted:
+        span, _, kind = text.partition("/")
+        low, high = _host_range(span)
+        if kind in ("", proto) and low <= number <= (high or low):
+            return True
+    return False
+
+
 def _host_range(text: str) -> tuple[int, int]:
     if not text:
         return 0, 0

@@ -10,7 +10,7 @@ import re
 import signal
 from dataclasses import dataclass
 
-from hostagent.errors import Invalid, NotFound, Unsupported
+from hostagent.errors import Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
@@ -79,6 +79,10 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
     for field, (option, allowed) in ONLY.items():
         if (value := getattr(host, field)) not in allowed:
             raise Unsupported(f"{option} {value} is not supported yet")
+    if body.working_dir and not body.working_dir.startswith("/"):
+        raise Invalid(
+            f"the working directory '{body.working_dir}' is invalid, it needs to be an absolute path"
+        )
     if body.volumes:
         path = next(iter(body.volumes))
         raise Unsupported(f"anonymous volumes are not supported yet: -v {path} (use -v /path/on/host:{path})")
@@ -108,7 +112,8 @@ def network_mode(host: HostConfig) -> str:
         return mode
     if mode.startswith("container:"):
         raise Unsupported(f"--network {mode} is not supported yet")
-    raise NotFound(f"network {mode} not found")
+    # Not NotFound: at create, docker clients take that for a missing image and pull it.
+    raise Invalid(f"network {mode} not found")
 
 
 def security_options(host: HostConfig) -> SecurityOptions:
@@ -135,6 +140,8 @@ def signal_number(text: str) -> int:
         number = int(text)
         if 0 < number <= SIGNAL_MAX:
             return number
+        if number:
+            raise Invalid(f"the linux daemon does not support signal {number}")
         raise Invalid(f"invalid signal: {text}")
     name = text.upper().removeprefix("SIG")
     base, plus, offset = name.partition("+")
@@ -192,5 +199,5 @@ def _check_limits(host: HostConfig) -> None:
         available = os.cpu_count() or 1
         if host.nano_cpus < 0 or host.nano_cpus > available * 1_000_000_000:
             raise Invalid(
-                f"range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
+                f"Range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
             )

@@ -42,7 +42,7 @@ def inspect(
         restart_count=state.restarts,
         driver="overlay2",
         platform="linux",
-        exec_ids=list(container.execs) or None,
+        exec_ids=[each.id for each in container.execs.values() if each.running] or None,
         host_config=container.host,
         graph_driver=DriverData(
             name="overlay2",
@@ -69,7 +69,7 @@ def summary(container: Container, sizes: tuple[int, int] | None) -> ContainerSum
         names=[f"/{container.name}"],
         image=config.image,
         image_id=container.image_id,
-        command=" ".join(merge.command(config)),
+        command=_shown_command(*merge.command(config)),
         created=container.created_ns // 1_000_000_000,
         ports=ports.port_list(config.exposed_ports, state.ports) if state.running else [],
         size_rw=sizes[0] if sizes else 0,
@@ -81,6 +81,12 @@ def summary(container: Container, sizes: tuple[int, int] | None) -> ContainerSum
         network_settings=SummaryNetworkSettings(networks=_networks(container)),
         mounts=mount_points(container),
     )
+
+
+def _shown_command(path: str, *arguments: str) -> str:
+    """Words with spaces in quotes, as `docker ps` shows them."""
+    words = [f"'{word}'" if " " in word else word for word in arguments]
+    return " ".join([path, *words])
 
 
 def mount_points(container: Container) -> list[MountPoint]:

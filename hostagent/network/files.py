@@ -32,7 +32,9 @@ def hosts(
     """/etc/hosts: the fixed part, `extra` (name, address) pairs, the container's own names and address."""
     lines = [f"{where}\t{name}\n" for name, where in extra]
     if address is not None:
-        names = f"{hostname}.{domainname} {hostname}" if domainname else hostname
+        name = f"{hostname}.{domainname}" if domainname else hostname
+        short, dot, _ = name.partition(".")
+        names = f"{name} {hostname if domainname else short}" if dot else name
         lines.append(f"{address}\t{names}\n")
     return _STATIC_HOSTS + "".join(lines)
 

@@ -71,8 +71,9 @@ def _identity(user: User) -> Identity:
         found = users.resolve(user.username, _text("/etc/passwd"), _text("/etc/group"))
     except users.UnknownUserError as error:
         raise StartError("user", 0, str(error)) from None
-    groups = (*found.groups, *(gid for gid in user.additional_gids if gid not in found.groups))
-    return Identity(found.uid, found.gid, groups, found.home)
+    # The primary group is one of them, as Docker has it since CVE-2022-2989: else a file's "group" bits can be dodged.
+    groups = dict.fromkeys((found.gid, *found.groups, *user.additional_gids))
+    return Identity(found.uid, found.gid, tuple(groups), found.home)
 
 
 def _text(path: str) -> str:

@@ -71,6 +71,8 @@ def plan(spec: Spec, bundle: str) -> FilesystemPlan:
         if mount.destination != "/":
             build += _mounts(mount, bundle)
     build += _devices(spec)
+    if spec.process.cwd != "/":
+        build.append(steps.MakeDirectory(spec.process.cwd))
     seal: list[steps.Step] = [_sysctl(spec, key, value) for key, value in spec.sysctl]
     seal += [steps.ReadonlyPath(path) for path in spec.readonly_paths]
     seal += [steps.MaskPath(path) for path in spec.masked_paths]

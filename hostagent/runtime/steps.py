@@ -206,6 +206,22 @@ class MakeNode:
 
 
 @dataclass(frozen=True)
+class MakeDirectory:
+    """Where the process begins: made when it is missing, as runc and Docker do for `--workdir`."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make working directory {self.path}"
+
+    def execute(self, stage: Stage) -> None:
+        try:
+            os.close(mkdirs_in_root(stage.root, os.path.normpath(self.path)))
+        except (NotADirectoryError, FileExistsError):
+            return  # a file is in the way: chdir says so, in the words that people know
+
+
+@dataclass(frozen=True)
 class MakeLink:
     path: str
     target: str

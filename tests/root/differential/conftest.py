@@ -1,0 +1,42 @@
+"""What a Docker user meets, on dockerd and on ours: dockerd proves the test, ours has to pass it too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.servers.engine import Engine
+
+Same = Callable[..., str]
+_VARYING = (
+    (re.compile(r"\b[0-9a-f]{64}\b"), "ID64"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "ID12"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"), "TIME"),
+)
+
+
+def neutral(text: str) -> str:
+    """Without what differs between any two runs."""
+    for pattern, instead in _VARYING:
+        text = pattern.sub(instead, text)
+    return text
+
+
+@pytest.fixture
+def same(both: tuple[Engine, Engine]) -> Same:
+    """Run one docker command on both and insist on one outcome: exit code, stdout and stderr."""
+
+    def compare(*argv: str, stdin: str | None = None) -> str:
+        theirs, ours = (
+            "\n".join((f"exit {done.code}", done.out, done.err)).replace(str(engine.share), "SHARE")
+            for engine in both
+            for done in [
+                engine.docker(*(each.replace("SHARE", str(engine.share)) for each in argv), stdin=stdin)
+            ]
+        )
+        assert neutral(ours) == neutral(theirs), " ".join(argv)
+        return ours
+
+    return compare

@@ -1,0 +1,44 @@
+"""Environment, user, groups and working directory of what runs inside."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.root.differential.conftest import Same
+
+pytestmark = [pytest.mark.root, pytest.mark.peer]
+
+
+def test_order_of_the_environment(same: Same) -> None:
+    """A known name keeps its place, a new one comes last, HOME behind them all."""
+    same("run", "--rm", "--hostname", "box", "-e", "Z=1", "-e", "A=2", "busybox", "env")
+    same("run", "--rm", "--hostname", "box", "-e", "PATH=/bin", "-e", "B=1", "-u", "www", "busybox", "env")
+    same("run", "-d", "--name", "box", "--hostname", "box", "-e", "A=1", "busybox", "sleep", "60")
+    same("exec", "-e", "N=1", "-e", "A=2", "box", "env")
+
+
+@pytest.mark.parametrize("user", ["", "0", "root", "www", "www:staff", "1234", "1234:5678", ":50", "33:50"])
+def test_the_primary_group_is_one_of_the_groups(same: Same, user: str) -> None:
+    same("run", "--rm", *(["-u", user] if user else []), "busybox", "id")
+
+
+@pytest.mark.parametrize("user", ["ghost", "www:ghosts", "99999999999"])
+def test_an_unknown_user(same: Same, user: str) -> None:
+    same("run", "--rm", "-u", user, "busybox", "true")
+
+
+def test_a_missing_working_directory_is_made(same: Same) -> None:
+    same("run", "--rm", "-w", "/a/b/c", "busybox", "sh", "-c", "pwd; stat -c '%U %a' /a /a/b /a/b/c")
+    same("run", "--rm", "-w", "/a/../b/", "-u", "www", "busybox", "pwd")
+    same("run", "--rm", "-w", "relative", "busybox", "pwd")
+
+
+@pytest.mark.parametrize("command", ["/etc", "/etc/passwd", "nosuch", "/no/such", ""])
+def test_what_is_no_program(same: Same, command: str) -> None:
+    same("run", "--rm", "busybox", command)
+
+
+def test_capabilities(same: Same) -> None:
+    same("run", "--rm", "--cap-add", "NOPE", "busybox", "true")
+    same("run", "--rm", "--cap-drop", "nope", "busybox", "true")
+    same("run", "--rm", "busybox", "sh", "-c", "mknod /tmp/tun c 10 200 && cat /tmp/tun")
