@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from machine.cli.framework import settings_of
+from machine.cli.options import VerboseOption
 
 if TYPE_CHECKING:
     from machine.store.store import Store
@@ -47,9 +48,7 @@ def create(
             rich_help_panel="What",
         ),
     ] = None,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="say what each step does", rich_help_panel="Output")
-    ] = False,
+    verbose: VerboseOption = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="no progress", rich_help_panel="Output")
     ] = False,

@@ -8,14 +8,10 @@ import typer
 
 from machine.cli.each import each
 from machine.cli.framework import settings_of
-from machine.cli.options import MachineNames
-
-_Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", help="say what each step does", rich_help_panel="Output")
-]
+from machine.cli.options import MachineNames, VerboseOption
 
 
-def start(ctx: typer.Context, machines: MachineNames, verbose: _Verbose = False) -> None:
+def start(ctx: typer.Context, machines: MachineNames, verbose: VerboseOption = False) -> None:
     """Start machines; ready when this returns.
 
     pymachine start dev1
@@ -49,7 +45,7 @@ def stop(
             rich_help_panel="What",
         ),
     ] = 30.0,
-    verbose: _Verbose = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Stop machines; images and stopped containers stay on them.
 

@@ -10,7 +10,7 @@ import typer
 
 from machine.cli.each import each
 from machine.cli.framework import settings_of
-from machine.cli.options import MachineNames
+from machine.cli.options import MachineNames, VerboseOption
 
 if TYPE_CHECKING:
     from hostagent.wire import ContainerSummary, ImageSummary
@@ -38,9 +38,7 @@ def remove(
         bool,
         typer.Option("-y", "--yes", "-f", "--force", help="do not ask (for scripts)", rich_help_panel="What"),
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="say what each step does", rich_help_panel="Output")
-    ] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Remove machines and all that is on them, after asking.
 

@@ -32,6 +32,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object a line
 QuietOption = Annotated[
     bool, typer.Option("-q", "--quiet", help="only names or IDs", rich_help_panel="Output")
 ]
+VerboseOption = Annotated[
+    bool, typer.Option("-v", "--verbose", help="say what each step does", rich_help_panel="Output")
+]
 NoTruncOption = Annotated[
     bool, typer.Option("--no-trunc", help="do not shorten IDs and commands", rich_help_panel="Output")
 ]

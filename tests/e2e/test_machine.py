@@ -159,16 +159,10 @@ def test_docker_py(dev1: Laptop, docker_cli: Path) -> None:
 
 def test_docker_over_ssh_without_pymachine(dev1: Laptop, docker_cli: Path) -> None:
     """`DOCKER_HOST=ssh://…` runs `docker system dial-stdio` on the host: hostagent has its own."""
-    folder = dev1.home / "machines" / "dev1"
-    (key,) = [path for path in folder.rglob("id_*") if not path.name.endswith(".pub")]
-    address = dev1.ok("ip", "dev1")
     config = dev1.home / ".ssh" / "config"
     config.parent.mkdir(mode=0o700, exist_ok=True)
+    config.write_text(dev1.ok("ssh", "--config", "dev1") + "\n")
     # OpenSSH takes its home from the account, not from HOME: hence a wrapper that names the file.
-    config.write_text(
-        f"Host {address}\n IdentityFile {key}\n IdentitiesOnly yes\n StrictHostKeyChecking no\n"
-        " UserKnownHostsFile /dev/null\n LogLevel ERROR\n"
-    )
     tools = dev1.home / "bin"
     tools.mkdir(exist_ok=True)
     (tools / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {config} "$@"\n')
@@ -176,7 +170,7 @@ def test_docker_over_ssh_without_pymachine(dev1: Laptop, docker_cli: Path) -> No
     environment = {
         "PATH": f"{tools}:{os.environ['PATH']}",
         "HOME": str(dev1.home),
-        "DOCKER_HOST": f"ssh://pymachine@{address}",
+        "DOCKER_HOST": "ssh://dev1",
         "DOCKER_CONFIG": str(dev1.home),
     }
     for argv, stdin, expected in (
