@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from machine.cli import target
 from machine.cli.each import each
 from machine.cli.options import ContainerName, ContainerNames, InspectFormat, MachineOption
+
+if TYPE_CHECKING:
+    from machine.client.docker import DockerClient
 
 _What = "What"
 _Time = Annotated[
@@ -23,6 +27,19 @@ _Signal = Annotated[
 ]
 
 
+def _on_each(
+    ctx: typer.Context, machine: str | None, names: list[str], act: Callable[[DockerClient, str], object]
+) -> None:
+    """Does it to each of them and prints their names, as docker does."""
+    with target.engine(ctx, machine) as client:
+
+        def named(name: str) -> str:
+            act(client, name)
+            return name
+
+        each(names, named)
+
+
 def start(
     ctx: typer.Context,
     containers: ContainerNames,
@@ -33,13 +50,7 @@ def start(
     pymachine container start web
     pymachine container start web db
     """
-    with target.engine(ctx, machine) as client:
-
-        def act(name: str) -> str:
-            client.containers.start(name)
-            return name
-
-        each(containers, act)
+    _on_each(ctx, machine, containers, lambda client, name: client.containers.start(name))
 
 
 def stop(
@@ -54,13 +65,12 @@ def stop(
     pymachine container stop web
     pymachine container stop -t 60 db
     """
-    with target.engine(ctx, machine) as client:
-
-        def act(name: str) -> str:
-            client.containers.stop(name, timeout=time, signal=signal)
-            return name
-
-        each(containers, act)
+    _on_each(
+        ctx,
+        machine,
+        containers,
+        lambda client, name: client.containers.stop(name, timeout=time, signal=signal),
+    )
 
 
 def restart(
@@ -75,13 +85,12 @@ def restart(
     pymachine container restart web
     pymachine container restart -t 60 db
     """
-    with target.engine(ctx, machine) as client:
-
-        def act(name: str) -> str:
-            client.containers.restart(name, timeout=time, signal=signal)
-            return name
-
-        each(containers, act)
+    _on_each(
+        ctx,
+        machine,
+        containers,
+        lambda client, name: client.containers.restart(name, timeout=time, signal=signal),
+    )
 
 
 def kill(
@@ -97,13 +106,7 @@ def kill(
     pymachine container kill web
     pymachine container kill -s HUP web
     """
-    with target.engine(ctx, machine) as client:
-
-        def act(name: str) -> str:
-            client.containers.kill(name, signal)
-            return name
-
-        each(containers, act)
+    _on_each(ctx, machine, containers, lambda client, name: client.containers.kill(name, signal))
 
 
 def remove(

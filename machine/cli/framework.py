@@ -53,12 +53,7 @@ class HelpfulCommand(TyperCommand):
     """One command: examples first, options in groups, Go's `--flag=true` spelling understood."""
 
     def format_help(self, ctx: Any, formatter: HelpFormatter) -> None:
-        line, examples = split_help(self.help or "")
-        formatter.write(f"{line}\n\n")
-        for example in examples:
-            formatter.write(f"  {example}\n")
-        formatter.write("\n")
-        self.format_usage(ctx, formatter)
+        _write_head(self, ctx, formatter)
         self._format_panels(ctx, formatter)
 
     def _format_panels(self, ctx: Any, formatter: HelpFormatter) -> None:
@@ -150,12 +145,7 @@ class LazyGroup(TyperGroup):
         return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: HelpFormatter) -> None:
-        line, examples = split_help(self.help or "")
-        formatter.write(f"{line}\n\n")
-        for example in examples:
-            formatter.write(f"  {example}\n")
-        formatter.write("\n")
-        self.format_usage(ctx, formatter)
+        _write_head(self, ctx, formatter)
         sections: dict[str, list[tuple[str, str]]] = {}
         for row in self.rows:
             sections.setdefault(row.section, []).append((row.name, row.line))
@@ -165,6 +155,15 @@ class LazyGroup(TyperGroup):
         records = [record for param in self.get_params(ctx) if (record := param.get_help_record(ctx))]
         with formatter.section("Options"):
             formatter.write_dl(records, col_max=30)
+
+
+def _write_head(command: TyperCommand | TyperGroup, ctx: Any, formatter: HelpFormatter) -> None:
+    line, examples = split_help(command.help or "")
+    formatter.write(f"{line}\n\n")
+    for example in examples:
+        formatter.write(f"  {example}\n")
+    formatter.write("\n")
+    command.format_usage(ctx, formatter)
 
 
 def split_help(text: str) -> tuple[str, list[str]]:
