@@ -18,6 +18,12 @@ MAX_FDS = 253
 
 _UINT_MAX = 0xFFFFFFFF
 
+# Plain numbers: each | of two enum members runs Python code, and a shim keeps a copy of every page that it runs.
+_CUT_OFF = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+_CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
+_NO_SIGNAL = int(socket.MSG_NOSIGNAL)
+_ANCILLARY_SPACE = socket.CMSG_SPACE(MAX_FDS * array.array("i").itemsize)
+
 
 @contextmanager
 def owned(fd: int) -> Iterator[int]:
@@ -36,7 +42,7 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
 def send_message(sock: socket.socket, data: bytes, fds: Sequence[int] = ()) -> None:
     """Send one message, with fds that the receiver gets duplicates of."""
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    sock.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+    sock.sendmsg([data], ancillary, _NO_SIGNAL)
 
 
 def recv_message(sock: socket.socket) -> tuple[bytes, list[int]]:
@@ -44,13 +50,12 @@ def recv_message(sock: socket.socket) -> tuple[bytes, list[int]]:
 
     Raises OSError when the message or its fds were cut off: a half message is never handed on.
     """
-    space = socket.CMSG_SPACE(MAX_FDS * array.array("i").itemsize)
-    data, ancillary, flags, _ = sock.recvmsg(MAX_MESSAGE, space, socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, flags, _ = sock.recvmsg(MAX_MESSAGE, _ANCILLARY_SPACE, _CLOSE_ON_EXEC)
     received = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if flags & _CUT_OFF:
         for fd in received:
             os.close(fd)
         raise OSError(f"message on a unix socket was cut off (over {MAX_MESSAGE} bytes or {MAX_FDS} fds)")

@@ -24,9 +24,12 @@ def main() -> None:
     selfexe.reexec_from_sealed_python()
     # Shims are not ours to wait for: the kernel reaps them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The end of the daemon is ours; a shim's is its container's. (Not left to the shims: signal() is Python code.)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     set_name("pm-launcher")
     control = socket.socket(fileno=int(sys.argv[1]))
+    fds.close_all_except((0, 1, 2, control.fileno()))
     # Shims are born where they belong: moving each would wait for an RCU grace period (15 ms) per container.
     Cgroup(sys.argv[2]).add_self()
     rehearsal.run()
@@ -41,6 +44,7 @@ def main() -> None:
         assert isinstance(message, protocol.Launch)
         (connection,) = received
         if os.fork() == 0:
+            os.close(control.fileno())
             shim.run(message, connection)  # never returns
         os.close(connection)
 

@@ -14,10 +14,14 @@ init                                parent
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
-from hostagent.model.network import Interface
+from hostagent.model.network import Interface, InterfaceJson
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Message:
     kind: ClassVar[str]
 
     def encode(self) -> bytes:
-        return json.dumps({"type": self.kind, **asdict(self)}).encode()
+        names: tuple[str, ...] = self.__match_args__
+        return _encode(self.kind, {name: getattr(self, name) for name in names})
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ class Network(Message):
     interfaces: tuple[Interface, ...] = ()
     kind: ClassVar[str] = "network"
 
+    def encode(self) -> bytes:
+        return network([interface.to_json() for interface in self.interfaces])
+
 
 @dataclass(frozen=True)
 class Console(Message):
@@ -78,16 +86,24 @@ class Failed(Message):
     kind: ClassVar[str] = "failed"
 
 
+def network(interfaces: list[InterfaceJson]) -> bytes:
+    """`Network` as it is sent, for the shim, which passes on what it does not read."""
+    return _encode(Network.kind, {"interfaces": interfaces})
+
+
+def _encode(kind: str, fields: Mapping[str, object]) -> bytes:
+    return _ENCODER.encode({"type": kind, **fields}).encode()
+
+
 def decode(data: bytes) -> Message:
     """The message in a datagram; ValueError when it is none of ours."""
-    fields = json.loads(data)
+    fields = _DECODER.raw_decode(data.decode())[0]
     kind = fields.pop("type", None)
     if kind == Network.kind:
         return Network(tuple(Interface.from_json(entry) for entry in fields["interfaces"]))
-    for simple in (Namespaces, Console, Ready):
-        if kind == simple.kind:
-            return simple()
-    for full in (Born, Failed):
-        if kind == full.kind:
-            return full(**fields)
+    if cls := _KINDS.get(kind):
+        return cls(**fields)
     raise ValueError(f"unknown message {kind!r} on an init channel")
+
+
+_KINDS = {cls.kind: cls for cls in (Born, Namespaces, Console, Ready, Failed)}

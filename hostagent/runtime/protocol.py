@@ -25,6 +25,7 @@ from hostagent.model.network import InterfaceJson
 VERSION = 1
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Message:
 def decode(data: bytes) -> Message:
     """The message in one datagram; ValueError when it is none of ours. Fields that we do not know are left out,
     so that a newer peer of the same VERSION may say more."""
-    raw: dict[str, Any] = json.loads(data)
+    raw: dict[str, Any] = _DECODER.raw_decode(data.decode())[0]
     cls = Message.registry.get(raw.pop("type", ""))
     if cls is None:
         raise ValueError(f"unknown message: {data[:80]!r}")

@@ -13,9 +13,9 @@ import os
 from hostagent.kernel import fds
 from hostagent.runtime import messages, protocol, rights
 from hostagent.runtime import spec as specs
-from hostagent.runtime.exitrecord import boot_id
 from hostagent.runtime.logfile import JsonLog
 from hostagent.runtime.plan import plan
+from hostagent.runtime.processes import birth_certificate
 from hostagent.runtime.streams import Loop, Session
 
 _ROUNDS = 16
@@ -56,7 +56,8 @@ _SPEC = {
 
 def run() -> None:
     """Leaves nothing behind but warm code."""
-    boot_id()
+    for _ in range(_ROUNDS):
+        birth_certificate()
     text = json.dumps(_SPEC)
     for _ in range(_ROUNDS):
         _plan(text)

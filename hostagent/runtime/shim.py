@@ -9,8 +9,8 @@ Forked by the launcher; imports nothing afterwards (rule 12).
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal.signal() is this plus enums: 100 kB of copied pages
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -22,7 +22,6 @@ from typing import NoReturn
 
 from hostagent.kernel import constants, fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.model.network import Interface
 from hostagent.runtime import birth, builder, exitrecord, messages, protocol
 from hostagent.runtime.logfile import JsonLog
 from hostagent.runtime.processes import birth_certificate, exit_code, set_name, signal_child
@@ -39,10 +38,13 @@ FINISHED_EXECS_KEPT = 64
 
 
 def run(launch: protocol.Launch, connection: int) -> NoReturn:
-    """In the freshly forked child of the launcher: become the shim of one container. `connection` is the daemon's."""
+    """In the freshly forked child of the launcher: become the shim of one container. `connection` is the daemon's.
+
+    Beside it and the standard streams, the launcher has no fd open that a shim would have to close.
+    """
     code = 1
     try:
-        _leave_the_launcher(launch, connection)
+        _leave_the_launcher(launch)
         Shim(launch, socket.socket(fileno=connection)).serve()
         code = 0
     except (
@@ -53,10 +55,8 @@ def run(launch: protocol.Launch, connection: int) -> NoReturn:
         os._exit(code)
 
 
-def _leave_the_launcher(launch: protocol.Launch, connection: int) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def _leave_the_launcher(launch: protocol.Launch) -> None:
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     set_name(f"pm-shim:{launch.id[:7]}")
     os.setsid()
     os.chdir("/")
@@ -65,7 +65,6 @@ def _leave_the_launcher(launch: protocol.Launch, connection: int) -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(errors, 2)
-    fds.close_all_except((0, 1, 2, connection))
     libc.prctl(constants.PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -102,7 +101,7 @@ class Shim:
         fd = os.open(f"{self._bundle}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(fd, 0)
-        os.write(fd, json.dumps(birth_certificate()).encode())
+        os.write(fd, birth_certificate())
         return fd
 
     @staticmethod
@@ -395,9 +394,8 @@ class Shim:
 
     def _network(self, message: protocol.Network, received: list[int]) -> None:
         assert self._child is not None
-        interfaces = tuple(Interface.from_json(entry) for entry in message.interfaces)
         try:
-            fds.send_message(self._child.channel, messages.Network(interfaces).encode())
+            fds.send_message(self._child.channel, messages.network(message.interfaces))
         except OSError:
             return  # init is gone; its end is reported by the channel's EOF and the pidfd
 
