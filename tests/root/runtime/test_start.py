@@ -156,9 +156,9 @@ def test_home_is_the_users(bundle: Bundle) -> None:
         ({"args": ["/etc"]}, 21, 'exec: "/etc": is a directory'),
         ({"args": ["/etc/passwd"]}, 13, 'exec: "/etc/passwd": permission denied'),
         (
-            {"args": ["true"], "cwd": "/x"},
-            2,
-            'chdir to cwd ("/x") set in config.json failed: no such file or directory',
+            {"args": ["true"], "cwd": "/etc/passwd"},
+            20,
+            'chdir to cwd ("/etc/passwd") set in config.json failed: not a directory',
         ),
         (
             {"args": ["true"], "user": {"username": "bob"}},
@@ -173,6 +173,13 @@ def test_what_cannot_start(bundle: Bundle, process: dict[str, object], errno: in
     failed = bundle.run(document).failed
     assert failed is not None
     assert (failed.errno, failed.message) == (errno, text)
+
+
+def test_a_missing_working_directory_is_made(bundle: Bundle) -> None:
+    """As runc and Docker do."""
+    document = bundle.document(["pwd"])
+    document["process"]["cwd"] = "/new/place"
+    assert bundle.run(document).out == "/new/place\n"
 
 
 def test_a_file_that_is_no_program(bundle: Bundle) -> None:
