@@ -81,6 +81,7 @@ class Engine:
         self._check_endpoints(body, mode)
         mountspec.refuse_other_mounts(host)
         mountspec.check_targets(host)
+        mountspec.check_extra_hosts(host.extra_hosts or ())
         capabilities.effective(host.cap_add, host.cap_drop)
         ports.parse_bindings(body, host)
         image = self._images.resolve(body.image)
@@ -103,6 +104,8 @@ class Engine:
             raise
         self._events.publish("container", "create", container.id, container.event_attributes())
         warnings = []
+        if mode == "host" and host.port_bindings:
+            warnings.append("Published ports are discarded when using host network mode")
         if image.config.volumes:
             paths = ", ".join(image.config.volumes)
             warnings.append(

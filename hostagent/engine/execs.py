@@ -64,8 +64,10 @@ class Execs:
         """Run it; with `upgrade` its streams go to the client, which then also reads why it failed."""
         execution = self._find(exec_id)
         container = execution.container
-        if execution.begun is not None or execution.exit_code is not None:
-            raise Conflict(f"exec {exec_id} has already started")
+        if execution.exit_code is not None:
+            raise Conflict(f"Error: Exec command {exec_id} has already run")
+        if execution.begun is not None:
+            raise Conflict(f"Error: Exec command {exec_id} is already running")
         self._must_run(container)
         assert container.link is not None
         config = execution.config
@@ -146,6 +148,8 @@ class Execs:
         execution = self._find(exec_id)
         if execution.begun is None:
             raise Invalid(f"exec {exec_id} is not running: start it first")
+        if execution.exit_code is not None:
+            raise NotFound(f"process does not exist {exec_id}: not found")
         if not execution.begun.done():
             await asyncio.wait({execution.begun}, timeout=START_LIMIT)
         if execution.container.link:

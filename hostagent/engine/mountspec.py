@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,6 +106,13 @@ def ensure_sources(binds: tuple[BindMount, ...]) -> None:
             os.makedirs(bind.source, exist_ok=True)
 
 
+def check_extra_hosts(entries: Sequence[str]) -> None:
+    """What can be said of `--add-host` before the gateway is known, at create."""
+    for entry in entries:
+        if not re.fullmatch(r"[^:=]+[:=].+", entry):
+            raise Invalid(f'bad format for add-host: "{entry}"')
+
+
 def parse_extra_hosts(entries: Sequence[str], gateway: str | None) -> list[tuple[str, str]]:
     """`--add-host name:address` (or name=address) as (name, address); "host-gateway" is the bridge's address."""
     parsed = []
@@ -120,7 +128,7 @@ def parse_extra_hosts(entries: Sequence[str], gateway: str | None) -> list[tuple
         except ValueError:
             raise Invalid(f"invalid IP address in add-host: {entry!r}") from None
         if not found or not name:
-            raise Invalid(f"bad format for add-host: {entry!r}")
+            raise Invalid(f'bad format for add-host: "{entry}"')
         parsed.append((name, address.strip("[]")))
     return parsed
 

@@ -5,16 +5,15 @@ Nothing is accepted and ignored: a field of HostConfig is built, or in the table
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from dataclasses import dataclass
 
+from hostagent.engine import limits
 from hostagent.errors import Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
-MEMORY_MINIMUM = 6 * 1024 * 1024
 RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
 SIGNAL_MAX = 64
 
@@ -90,7 +89,7 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
         raise Unsupported("health checks are not supported yet: --health-cmd")
     _check_log(host)
     _check_restart(host)
-    _check_limits(host)
+    limits.check(host)
     security_options(host)
     stop_signal_number(body.stop_signal or "SIGTERM")
 
@@ -184,20 +183,3 @@ def _check_restart(host: HostConfig) -> None:
         raise Invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'")
     if host.auto_remove and policy.name not in ("", "no"):
         raise Invalid("can't create 'AutoRemove' container with restart policy")
-
-
-def _check_limits(host: HostConfig) -> None:
-    if host.memory and host.memory < MEMORY_MINIMUM:
-        raise Invalid("Minimum memory limit allowed is 6MB")
-    if host.memory_swap > 0 and not host.memory:
-        raise Invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if 0 < host.memory_swap < host.memory:
-        raise Invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if host.nano_cpus:
-        if host.cpu_quota or host.cpu_period:
-            raise Invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set")
-        available = os.cpu_count() or 1
-        if host.nano_cpus < 0 or host.nano_cpus > available * 1_000_000_000:
-            raise Invalid(
-                f"Range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
-            )

@@ -12,6 +12,7 @@ import time
 from json.encoder import encode_basestring_ascii
 
 LINE_MAX = 16 * 1024
+_THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
 
 
 def rfc3339(time_ns: int) -> str:
@@ -34,32 +35,26 @@ class JsonLog:
         """What `stream` ("stdout" or "stderr") just said; complete lines are in the file when this returns."""
         if partial := self._partial.pop(stream, b""):
             data = partial + data
-        out: list[str] = []
-        tail = f',"stream":"{stream}","time":"{rfc3339(time.time_ns())}"}}\n'
+        pieces: list[bytes] = []
         lines = data.split(b"\n")
         rest = lines.pop()
         for line in lines:
             while len(line) >= LINE_MAX:
-                out.append(self._entry(line[:LINE_MAX], tail))
+                pieces.append(line[:LINE_MAX])
                 line = line[LINE_MAX:]
-            out.append(self._entry(line + b"\n", tail))
+            pieces.append(line + b"\n")
         while len(rest) >= LINE_MAX:
-            out.append(self._entry(rest[:LINE_MAX], tail))
+            pieces.append(rest[:LINE_MAX])
             rest = rest[LINE_MAX:]
         if rest:
             self._partial[stream] = rest
-        if out:
-            self._append("".join(out).encode())
+        if pieces:
+            self._append(_entries(pieces, stream, time.time_ns()))
 
     def end(self, stream: str) -> None:
         """The stream is over: its last line may lack a newline."""
         if partial := self._partial.pop(stream, b""):
-            tail = f',"stream":"{stream}","time":"{rfc3339(time.time_ns())}"}}\n'
-            self._append(self._entry(partial, tail).encode())
-
-    @staticmethod
-    def _entry(text: bytes, tail: str) -> str:
-        return f'{{"log":{encode_basestring_ascii(text.decode(errors="replace"))}{tail}'
+            self._append(_entries([partial], stream, time.time_ns()))
 
     def _append(self, data: bytes) -> None:
         try:
@@ -71,3 +66,17 @@ class JsonLog:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _entries(pieces: list[bytes], stream: str, time_ns: int) -> bytes:
+    """Lines that came in one read are a nanosecond apart: `logs --since` the time of one begins with that one."""
+    microseconds = time_ns // 1000
+    out: list[str] = []
+    for at in range(0, len(pieces), 1000):
+        seconds, fraction = divmod(microseconds + at // 1000, 1_000_000)
+        tail = f',"stream":"{stream}","time":"{rfc3339(seconds * 1_000_000_000)[:-1]}.{fraction:06d}'
+        out += [
+            f'{{"log":{encode_basestring_ascii(piece.decode(errors="replace"))}{tail}{nanoseconds}Z"}}\n'
+            for piece, nanoseconds in zip(pieces[at : at + 1000], _THREE_DIGITS, strict=False)
+        ]
+    return "".join(out).encode()

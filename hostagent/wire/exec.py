@@ -36,7 +36,7 @@ class ProcessConfig(Wire, frozen=True, kw_only=True, rename="lower"):
     tty: bool = shown(False)
     entrypoint: str = shown("")
     arguments: list[str] = shown([])
-    privileged: bool = False
+    privileged: bool = shown(False)
     user: str = ""
 
 
