@@ -10,7 +10,7 @@ from hostagent.errors import EngineError
 from hostagent.kernel import fds, pty
 from hostagent.runtime import birth, messages, program, protocol
 from hostagent.runtime import spec as specs
-from hostagent.runtime.pipes import make_pipes, null_stdio
+from hostagent.runtime.pipes import Three, make_pipes, null_stdio
 from hostagent.runtime.processes import exit_code, signal_child
 from hostagent.runtime.streams import READ, Loop, Session
 
@@ -26,6 +26,8 @@ class Execution:
         self._tell = tell
         self._on_idle = on_idle
         self._child: birth.Child | None = None
+        self._pipes: Three | None = None
+        self._master = -1
         self.code: int | None = None
         self.session = Session(
             loop,
@@ -55,29 +57,20 @@ class Execution:
         terminal = bool(self._message.process.get("terminal"))
         attached = client >= 0
         if terminal:
-            inner, outer = None, None
+            inner = None
         elif attached:
-            inner, outer = make_pipes(self._message.open_stdin)
+            inner, self._pipes = make_pipes(self._message.open_stdin)
         else:
-            inner, outer = null_stdio(), None
+            inner = null_stdio()
         try:
             process = specs.parse_process(self._message.process)
             self._child = birth.fork_exec(process, home, init_pid, inner)
         except (OSError, EngineError) as error:
             self._fail(getattr(error, "errno", 0) or 0, str(error), client)
-            for fd in outer or ():
-                if fd >= 0:
-                    os.close(fd)
             return
         finally:
             for fd in inner or ():
                 os.close(fd)
-        if outer:
-            stdin, stdout, stderr = outer
-            if stdin >= 0:
-                self.session.set_stdin(stdin)
-            self.session.add_source("stdout", stdout)
-            self.session.add_source("stderr", stderr)
         self._loop.watch(self._child.channel.fileno(), READ, lambda _events: self._hear(client))
 
     def _hear(self, client: int) -> None:
@@ -92,7 +85,7 @@ class Execution:
             (master,) = received
             if self._message.height and self._message.width:
                 pty.set_size(master, self._message.height, self._message.width)
-            self.session.set_terminal(master)
+            self._master = master
             return
         self._loop.unwatch(channel.fileno())
         channel.close()
@@ -103,7 +96,7 @@ class Execution:
             return
         # Known to the daemon before its client's stream can end.
         self._tell(protocol.ExecStarted(self._message.exec_id, self._child.pid))
-        self.session.started()
+        # The client before the sources: the program may have written already.
         if client >= 0 and self._message.attach is not None:
             attach = protocol.Attach(**self._message.attach)
             self.session.attach(
@@ -114,9 +107,25 @@ class Execution:
                 detach_keys=bytes(attach.detach_keys),
                 early=attach.early.encode("latin-1"),
             )
+        self._connect()
         self._loop.watch(self._child.pidfd, READ, lambda _events: self._ended())
 
+    def _connect(self) -> None:
+        """The process's streams, from now on."""
+        if self._pipes:
+            stdin, stdout, stderr = self._pipes
+            if stdin >= 0:
+                self.session.set_stdin(stdin)
+            self.session.add_source("stdout", stdout)
+            self.session.add_source("stderr", stderr)
+        if self._master >= 0:
+            self.session.set_terminal(self._master)
+        self.session.started()
+
     def _fail(self, errno: int, text: str, client: int) -> None:
+        for fd in (*(self._pipes or ()), self._master):
+            if fd >= 0:
+                os.close(fd)
         self.code = 126 if errno in program.NOT_INVOCABLE else 127
         self.session.started()
         self.session.drain()
