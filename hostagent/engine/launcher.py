@@ -90,6 +90,13 @@ class Launcher:
             raise
         return ShimLink(connection, on_message, undelivered)
 
+    def forget(self, container_id: str) -> None:
+        """Remove the socket that a shim left which had no time to do so itself (kill -9)."""
+        try:
+            os.unlink(self.socket_path(container_id))
+        except FileNotFoundError:
+            pass
+
     def close(self) -> None:
         """With the daemon goes its launcher."""
         self._forget()

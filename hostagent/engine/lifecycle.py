@@ -442,6 +442,7 @@ class Lifecycle:
                 if container.state.phase == "running":
                     await self._end(container, signal.SIGKILL, KILL_LIMIT)
                 await self._settled(container)
+                self._launcher.forget(container.id)
                 await asyncio.to_thread(remove_tree, container.directory)
                 for _, fd in container.pending:
                     os.close(fd)
@@ -488,6 +489,7 @@ class Lifecycle:
         cgroup = Cgroup(self._bundles.cgroup(container))
         cgroup.kill()
         cgroup.delete()
+        self._launcher.forget(container.id)
         now = time.time_ns()
         record = protocol.Exit(137, False, container.state.started_ns, now, exitrecord.boot_id())
         self.exited(container, record, reason)

@@ -92,6 +92,7 @@ class Reconciler:
         if lock_held(directory):
             cgroup = Cgroup(self._bundles.cgroup_of(name))
             cgroup.kill()
+        self._launcher.forget(name)
         remove_tree(directory)
 
     async def _one(self, container: Container) -> None:
