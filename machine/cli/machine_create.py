@@ -96,7 +96,7 @@ def _say_what_remains(store: Store, driver: str, name: str) -> None:
 
     try:
         history = store.entry(name).journal.read() if store.exists(name) else None
-    except MachineError:
+    except (MachineError, OSError):
         return  # the error that is on its way says more
     if history is not None and history.state and not history.complete and not history.removing:
         note(

@@ -16,10 +16,13 @@ from typing import Final
 import msgspec
 
 from machine.errors import Conflict, MachineError
+from machine.store.lock import locked
 
 # Read and written by processes: in another namespace it is another file.
 _FORWARDING: Final = "/proc/sys/net/ipv4/ip_forward"
 _PREFIX: Final = "pym-"
+# Held by whoever chooses, of whatever home: the driver's lock is one home's.
+_CHOOSING: Final = Path("/run/pymachine-local/subnet")
 _WAS_OFF: Final = "forwarding was off"
 
 
@@ -71,11 +74,14 @@ class Bridge:
         """Makes or repairs bridge and NAT. `preferred`: the subnet that the machines had, if still free."""
         gateway = self.subnet()
         if gateway is None:
-            network = choose_subnet(self._routes(), preferred)
-            gateway = ipaddress.IPv4Interface(f"{network[1]}/{network.prefixlen}")
-            if not self._exists():
-                self._run(["ip", "link", "add", self.name, "type", "bridge"])
-            self._run(["ip", "addr", "add", str(gateway), "dev", self.name])
+            with locked(_CHOOSING, "another command is choosing a subnet: try again", patience=60.0):
+                network = choose_subnet(self._routes(), preferred)
+                gateway = ipaddress.IPv4Interface(f"{network[1]}/{network.prefixlen}")
+                if not self._exists():
+                    self._run(["ip", "link", "add", self.name, "type", "bridge"])
+                # A bridge that is down has no route yet, by which others see that the subnet is taken.
+                self._run(["ip", "link", "set", self.name, "up"])
+                self._run(["ip", "addr", "add", str(gateway), "dev", self.name])
         self._run(["ip", "link", "set", self.name, "up"])
         self._nat(gateway.network)
         return gateway

@@ -15,9 +15,9 @@ def test_they_do_not_disturb_each_other(computer: Laptop, tmp_path: Path) -> Non
     second = Laptop(computer.namespace, tmp_path / "second")
     three = ((computer, "dev1"), (computer, "dev2"), (second, "dev1"))
     try:
-        for process in [laptop.process("host", name) for laptop, name in three]:
-            stdout, stderr = process.communicate(timeout=180)
-            assert process.returncode == 0, stdout + stderr
+        processes = [laptop.process("host", name) for laptop, name in three]
+        said = ["".join(process.communicate(timeout=180)) for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0], "\n".join(said)
         for laptop, name in three:
             assert laptop.ssh(name, "hostname") == name
         assert len({laptop.machine(name).address for laptop, name in three}) == 3

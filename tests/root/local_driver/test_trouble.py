@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.root
 def test_ctrl_c_says_what_remains_and_how_to_go_on(computer: Laptop) -> None:
     command = ["create", "local", "dev1", "--registry-mirror", MIRROR]
     code, shown = interrupted(computer, command, at="ssh, host key verified")
-    assert code == 130, shown
+    # CPython ends by the signal itself when Ctrl-C hits an import that uses exec(): to a shell both are 130.
+    assert code in (130, -signal.SIGINT), shown
     assert "dev1 is half made: what is done is kept." in shown
     assert "go on:  pymachine create local dev1     undo:  pymachine rm dev1" in shown
     assert "Traceback" not in shown
