@@ -163,6 +163,18 @@ class Cgroup:
         for tree in self.trees:
             _remove_tree(self.directory(tree), deadline)
 
+    def end(self) -> None:
+        """Kill what is inside and remove the group; at once when it is empty, as after the end of a PID namespace."""
+        try:
+            for tree in self.trees:
+                try:
+                    os.rmdir(self.directory(tree))
+                except FileNotFoundError:
+                    continue
+        except OSError:
+            self.kill()
+            self.delete()
+
     def oom_kills(self) -> int:
         """How many processes of the group the kernel killed for lack of memory."""
         for tree in self.trees:
@@ -213,6 +225,8 @@ class Cgroup:
     def _make(self, tree: Hierarchy, warnings: list[str]) -> bool:
         directory = tree.mountpoint
         try:
+            if not tree.unified and self._make_last(tree):
+                return True
             for part in self.path.strip("/").split("/"):
                 if tree.unified:
                     _enable_controllers(directory)
@@ -227,6 +241,19 @@ class Cgroup:
             name = "cgroup2" if tree.unified else ",".join(tree.controllers)
             warnings.append(f"cgroup {self.path} not made in {name}: {error.strerror}")
             return False
+        return True
+
+    def _make_last(self, tree: Hierarchy) -> bool:
+        """At once, as is the rule on v1; False when a parent is missing."""
+        directory = self.directory(tree)
+        try:
+            os.mkdir(directory, 0o755)
+        except FileExistsError:
+            return True
+        except FileNotFoundError:
+            return False
+        if "cpuset" in tree.controllers:
+            _inherit_cpuset(os.path.dirname(directory), directory)
         return True
 
     def _controllers_v2(self, tree: Hierarchy) -> frozenset[str]:

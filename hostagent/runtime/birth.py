@@ -15,7 +15,7 @@ from hostagent.kernel import constants as c
 from hostagent.kernel import fds, libc, process
 from hostagent.kernel.cgroup import Cgroup, Fork
 from hostagent.runtime import enter, init, program, rights
-from hostagent.runtime.plan import plan
+from hostagent.runtime.plan import FilesystemPlan, plan
 from hostagent.runtime.spec import Home, Process, Spec
 
 NOT_INVOCABLE = program.NOT_INVOCABLE
@@ -38,8 +38,29 @@ class Child:
     original_pid_namespace: int | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What a start needs beside the spec, thought out before anything is made."""
+
+    plan: FilesystemPlan
+    rights: rights.Rights
+    warnings: tuple[str, ...]
+
+
+def decide(spec: Spec, bundle: str) -> Decided:
+    """Raises Invalid for a spec that cannot be run, OSError when the seccomp filter cannot be read."""
+    file_plan = plan(spec, bundle)
+    granted, warnings = rights.decide(spec.process, spec.seccomp_path)
+    return Decided(file_plan, granted, tuple(warnings))
+
+
 def fork_init(
-    spec: Spec, bundle: str, stdio: Stdio | None, exec_fifo: str | None = None, sibling: bool = False
+    spec: Spec,
+    bundle: str,
+    stdio: Stdio | None,
+    exec_fifo: str | None = None,
+    sibling: bool = False,
+    decided: Decided | None = None,
 ) -> Child:
     """Start the container of `bundle`. `stdio` None: init opens a terminal and sends its master.
 
@@ -48,8 +69,9 @@ def fork_init(
     waits there before execve, after `Ready`. A `sibling` is a child of the caller's parent. Raises Invalid for a
     spec that cannot be run, OSError.
     """
-    file_plan = plan(spec, bundle)
-    granted, warnings = rights.decide(spec.process, spec.seccomp_path)
+    if decided is None:
+        decided = decide(spec, bundle)
+    warnings = list(decided.warnings)
     cgroup = Cgroup(spec.cgroups_path) if spec.cgroups_path else None
     joined: list[tuple[int, int]] = []
     ours, theirs = fds.channel_pair()
@@ -63,7 +85,7 @@ def fork_init(
             fifo = init.ExecFifo(directory, os.path.basename(exec_fifo))
         if cgroup is not None:
             warnings += cgroup.create(spec.resources)
-        task = init.InitTask(spec, file_plan, granted, cgroup, tuple(joined), stdio, fifo, theirs)
+        task = init.InitTask(spec, decided.plan, decided.rights, cgroup, tuple(joined), stdio, fifo, theirs)
         original = _enter_pid_namespace(spec)
         if cgroup is not None:
             forked = cgroup.fork(sibling)

@@ -15,16 +15,16 @@ from typing import NoReturn
 
 from hostagent.errors import EngineError
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.kernel.fds import send_message
+from hostagent.kernel.fds import recv_message, send_message
 from hostagent.runtime import birth, messages
 from hostagent.runtime import spec as specs
 from hostagent.runtime.pipes import make_pipes
 
 
-def run(bundle: str, open_stdin: bool, channel: socket.socket) -> NoReturn:
+def run(bundle: str, channel: socket.socket) -> NoReturn:
     """In a freshly forked child of the shim: `Born` or `Failed` goes to `channel`. Never returns."""
     try:
-        _build(bundle, open_stdin, channel)
+        _build(bundle, channel)
     except (OSError, EngineError) as error:
         _fail(channel, getattr(error, "errno", 0) or 0, str(error))
     except BaseException as error:  # the shim's frames are below us
@@ -34,16 +34,24 @@ def run(bundle: str, open_stdin: bool, channel: socket.socket) -> NoReturn:
         os._exit(0)
 
 
-def _build(bundle: str, open_stdin: bool, channel: socket.socket) -> None:
-    spec = specs.load(f"{bundle}/config.json")
-    inner, outer = (None, ()) if spec.process.terminal else make_pipes(open_stdin)
+def _build(bundle: str, channel: socket.socket) -> None:
     try:
-        child = birth.fork_init(spec, bundle, inner, sibling=True)
+        spec = specs.load(f"{bundle}/config.json")
+        decided = birth.decide(spec, bundle)
+    except BaseException:
+        recv_message(channel)  # an order that stayed unread would reset the socket, and lose what we say
+        raise
+    data, _ = recv_message(channel)
+    if not data:
+        return  # the shim has given up
+    order = messages.decode(data)
+    assert isinstance(order, messages.Build)
+    inner, outer = (None, ()) if spec.process.terminal else make_pipes(order.open_stdin)
+    try:
+        child = birth.fork_init(spec, bundle, inner, sibling=True, decided=decided)
     except BaseException:
         if spec.cgroups_path:
-            cgroup = Cgroup(spec.cgroups_path)
-            cgroup.kill()
-            cgroup.delete()
+            Cgroup(spec.cgroups_path).end()
         raise
     born = messages.Born(
         pid=child.pid,
@@ -58,4 +66,7 @@ def _build(bundle: str, open_stdin: bool, channel: socket.socket) -> None:
 
 
 def _fail(channel: socket.socket, number: int, text: str) -> None:
-    send_message(channel, messages.Failed("create", number, text).encode())
+    try:
+        send_message(channel, messages.Failed("create", number, text).encode())
+    except OSError:
+        pass  # the shim is gone, and with it whoever would want to know

@@ -1,6 +1,7 @@
 """What init and its parent say to each other while a container starts: one JSON object per datagram.
 
 builder                             shim
+ | <--------------------- Build ----- |   the shim holds the lock
  | -- Born + fds -------------------> |   or Failed
 
 init                                parent
@@ -31,6 +32,14 @@ class Message:
     def encode(self) -> bytes:
         names: tuple[str, ...] = self.__match_args__
         return _encode(self.kind, {name: getattr(self, name) for name in names})
+
+
+@dataclass(frozen=True)
+class Build(Message):
+    """Make it, with a pipe for its standard input or without."""
+
+    open_stdin: bool
+    kind: ClassVar[str] = "build"
 
 
 @dataclass(frozen=True)
@@ -106,4 +115,4 @@ def decode(data: bytes) -> Message:
     raise ValueError(f"unknown message {kind!r} on an init channel")
 
 
-_KINDS = {cls.kind: cls for cls in (Born, Namespaces, Console, Ready, Failed)}
+_KINDS = {cls.kind: cls for cls in (Build, Born, Namespaces, Console, Ready, Failed)}

@@ -44,8 +44,10 @@ def run(launch: protocol.Launch, connection: int) -> NoReturn:
     """
     code = 1
     try:
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        started = _fork_builder(launch.bundle, connection)
         _leave_the_launcher(launch)
-        Shim(launch, socket.socket(fileno=connection)).serve()
+        Shim(launch, socket.socket(fileno=connection), started).serve()
         code = 0
     except (
         BaseException
@@ -55,8 +57,19 @@ def run(launch: protocol.Launch, connection: int) -> NoReturn:
         os._exit(code)
 
 
+def _fork_builder(bundle: str, connection: int) -> tuple[int, socket.socket]:
+    """It reads and plans while we settle, and makes nothing before we hold the lock and say `Build`."""
+    ours, theirs = fds.channel_pair()
+    pid = os.fork()
+    if pid == 0:
+        os.close(connection)
+        ours.close()
+        builder.run(bundle, theirs)  # never returns
+    theirs.close()
+    return pid, ours
+
+
 def _leave_the_launcher(launch: protocol.Launch) -> None:
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     set_name(f"pm-shim:{launch.id[:7]}")
     os.setsid()
     os.chdir("/")
@@ -71,7 +84,9 @@ def _leave_the_launcher(launch: protocol.Launch) -> None:
 class Shim:
     """One container's keeper. State: created -> starting -> running -> exited."""
 
-    def __init__(self, launch: protocol.Launch, daemon: socket.socket) -> None:
+    def __init__(
+        self, launch: protocol.Launch, daemon: socket.socket, started: tuple[int, socket.socket]
+    ) -> None:
         self._bundle = launch.bundle
         self._loop = Loop()
         self._phase = "created"
@@ -81,7 +96,7 @@ class Shim:
         self._daemon: socket.socket | None = None
         self._outbox: list[tuple[bytes, list[int]]] = []
         self._start: protocol.Start | None = None
-        self._builder: tuple[int, socket.socket] | None = None
+        self._builder: tuple[int, socket.socket] | None = started
         self._home = Home("", None)
         self._makes_network = False
         self._child: birth.Child | None = None
@@ -163,7 +178,7 @@ class Shim:
             self._abandon()
 
     def _abandon(self) -> None:
-        if self._builder:
+        if self._builder and self._phase == "starting":
             # Too late to stop it, and it is quick: what it made is undone.
             self._builder[1].setblocking(True)
             self._hear_builder()
@@ -300,15 +315,15 @@ class Shim:
     def _begin(self, message: protocol.Start, received: list[int]) -> None:
         self._start = message
         self._phase = "starting"
-        ours, theirs = fds.channel_pair()
-        pid = os.fork()
-        if pid == 0:
-            builder.run(self._bundle, message.open_stdin, theirs)  # never returns
-        theirs.close()
-        self._builder = pid, ours
+        assert self._builder is not None
+        channel = self._builder[1]
+        self._loop.watch(channel.fileno(), READ, lambda _events: self._hear_builder())
+        try:
+            fds.send_message(channel, messages.Build(message.open_stdin).encode())
+        except OSError:
+            pass  # it said why it ended
         if message.log_path:
             self._log = JsonLog(message.log_path)
-        self._loop.watch(ours.fileno(), READ, lambda _events: self._hear_builder())
 
     def _hear_builder(self) -> None:
         assert self._builder is not None and self._start is not None
@@ -454,9 +469,7 @@ class Shim:
 
     def _remove_cgroup(self) -> None:
         if self._home.cgroups_path:
-            cgroup = Cgroup(self._home.cgroups_path)
-            cgroup.kill()
-            cgroup.delete()
+            Cgroup(self._home.cgroups_path).end()
 
     def _maybe_finish(self) -> None:
         """The last client has its last byte: nothing is left to do."""
