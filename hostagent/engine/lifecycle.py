@@ -25,7 +25,7 @@ from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.shimlink import ShimLink
-from hostagent.errors import Conflict, EngineError, NotModified
+from hostagent.errors import Conflict, EngineError, Invalid, NotModified
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import exitrecord, protocol, waiters
 
@@ -314,21 +314,40 @@ class Lifecycle:
         _resolve(container.exits, record.code)
         _answer_waits(container, record.code, removed=False)
         if again:
-            container.restart = asyncio.create_task(self._restart_later(container, restarts.delay(ended)))
+            self._restart_in(container, restarts.delay(ended))
         elif container.host.auto_remove and not container.removing:
             self.spawn(self.remove(container, force=True))
 
+    def revive(self, container: Container) -> None:
+        """Its restart policy wants it running, now that there is a daemon again."""
+        self._containers.save(container, replace(container.state, phase="restarting", stopped_by_hand=False))
+        self._restart_in(container, 0)
+
+    def _restart_in(self, container: Container, seconds: float) -> None:
+        container.restart = asyncio.create_task(self._restart_later(container, seconds))
+        container.restart.add_done_callback(self._spawned_done)
+
     async def _restart_later(self, container: Container, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        async with container.lock:
-            if container.state.phase != "restarting" or container.removing:
-                return
-            container.restart = None
-            try:
-                await self._settled(container)
-                await self._start(container)
-            except (EngineError, OSError) as error:
-                log.warning("container %s does not restart: %s", container.id[:12], error)
+        """Start it after a pause; what stands in the way for now (a port, a dying launcher) is tried again, later and
+        later. A command that cannot be run never will: then it stays down."""
+        while True:
+            await asyncio.sleep(seconds)
+            async with container.lock:
+                if container.state.phase != "restarting" or container.removing:
+                    return
+                container.restart = None
+                try:
+                    await self._settled(container)
+                    await self._start(container)
+                    return
+                except (EngineError, OSError) as error:
+                    log.warning("container %s does not restart: %s", container.id[:12], error)
+                    if isinstance(error, Invalid):
+                        return
+                state = replace(container.state, phase="restarting", restarts=container.state.restarts + 1)
+                self._containers.save(container, state)
+                seconds = restarts.delay(state)
+                container.restart = asyncio.current_task()
 
     def cancel_restart(self, container: Container) -> None:
         """Somebody decided otherwise while it waited for its next start."""

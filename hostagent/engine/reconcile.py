@@ -29,7 +29,6 @@ from hostagent.engine.execs import Execs
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle, remove_tree
 from hostagent.engine.shimlink import ShimLink
-from hostagent.errors import EngineError
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import exitrecord, protocol
 
@@ -79,13 +78,7 @@ class Reconciler:
             if container.state.phase in ("exited", "restarting") and restarts.wanted_at_boot(
                 container.host.restart_policy, container.state
             ):
-                self._lifecycle.spawn(self._start(container))
-
-    async def _start(self, container: Container) -> None:
-        try:
-            await self._lifecycle.start(container)
-        except EngineError as error:
-            log.warning("container %s does not start: %s", container.id[:12], error)
+                self._lifecycle.revive(container)
 
     def _remove_stray(self, name: str) -> None:
         directory = f"{self._directory}/{name}"
