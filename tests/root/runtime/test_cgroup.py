@@ -48,6 +48,23 @@ def sleeper(group: Cgroup) -> int:
     return forked.pid
 
 
+def test_the_end_of_a_group(group: Cgroup) -> None:
+    """Empty, with processes inside, and gone."""
+    group.create()
+    group.end()
+    assert not group.exists()
+    group.create()
+    pid = sleeper(group)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a zombie would stay in its group
+    try:
+        group.end()
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    assert not group.exists()
+    assert not os.path.exists(f"/proc/{pid}")
+    group.end()
+
+
 @pytest.mark.parametrize("into_group", [False, True])
 def test_a_sibling_is_the_parents_child(group: Cgroup, into_group: bool) -> None:
     """Forked by a process between, reaped by us."""

@@ -177,9 +177,10 @@ def test_what_cannot_start(bundle: Bundle, process: dict[str, object], errno: in
 
 def test_a_missing_working_directory_is_made(bundle: Bundle) -> None:
     """As runc and Docker do."""
-    document = bundle.document(["pwd"])
+    document = bundle.document(["sh", "-c", "pwd"])
     document["process"]["cwd"] = "/new/place"
-    assert bundle.run(document).out == "/new/place\n"
+    result = bundle.run(document)
+    assert (result.failed, result.out) == (None, "/new/place\n")
 
 
 def test_a_file_that_is_no_program(bundle: Bundle) -> None:
