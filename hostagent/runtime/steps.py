@@ -274,12 +274,23 @@ class MaskPath:
             if stat.S_ISDIR(os.fstat(target).st_mode):
                 libc.mount("tmpfs", proc_name(target), "tmpfs", c.MS_RDONLY, "size=0k,nr_inodes=1")
                 return
-            with owned(libc.open_tree(c.AT_FDCWD, "/dev/null", c.OPEN_TREE_CLONE)) as null:
-                # Read-only, or the container's root could chmod the host's /dev/null.
+            with owned(_open_null(stage)) as null:
+                # Read-only, or the container's root could chmod it, and with a bound /dev the host's.
                 attributes = c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NOEXEC
                 libc.mount_setattr(null, "", c.AT_EMPTY_PATH, attr_set=attributes)
                 flags = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
                 libc.move_mount(null, "", target, "", flags)
+
+
+def _open_null(stage: Stage) -> int:
+    """The container's own /dev/null, detached (the host's would show the host's /dev); the host's if it has none."""
+    try:
+        with owned(open_in_root(stage.root, "/dev/null", os.O_PATH)) as own:
+            if os.fstat(own).st_rdev == os.makedev(1, 3):
+                return libc.open_tree(own, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+    except FileNotFoundError:
+        pass
+    return libc.open_tree(c.AT_FDCWD, "/dev/null", c.OPEN_TREE_CLONE)
 
 
 @dataclass(frozen=True)

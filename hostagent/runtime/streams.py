@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -133,7 +134,7 @@ class Client:
         if self._open:
             self._open = False
             self._loop.unwatch(self.fd)
-            os.close(self.fd)
+            _hang_up(self.fd)
             self._queue.clear()
             self.waiting = 0
             self._owner.dropped(self)
@@ -227,6 +228,21 @@ class Client:
             return
         self._update()
         self._owner.drained()
+
+
+def _hang_up(fd: int) -> None:
+    """Close a connection so that a peer that is still writing reads its end, not a reset.
+
+    A unix socket that is closed with unread data resets its peer, which then loses what it has not read yet; so
+    nothing more is let in, and what came is thrown away.
+    """
+    try:
+        with socket.socket(fileno=fd) as peer:
+            peer.shutdown(socket.SHUT_RDWR)
+            while peer.recv(CHUNK):
+                pass
+    except OSError:
+        pass  # EAGAIN: it is empty; ENOTCONN: the peer has gone
 
 
 class Session:

@@ -386,3 +386,9 @@ def test_shared_propagation_reaches_the_parent_namespace(bundle: Bundle, tmp_pat
         finally:
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_masks_are_the_containers_own_null(bundle: Bundle) -> None:
+    document = bundle.document(["sh", "-c", "grep -c devtmpfs /proc/self/mountinfo; cat /proc/timer_list"])
+    document["linux"]["maskedPaths"] = ["/proc/timer_list"]
+    assert bundle.run(document).out == "0\n"

@@ -193,3 +193,22 @@ def test_two_clients_see_the_same(process: Process) -> None:
 
 def _read_all(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_a_client_that_still_writes_reads_the_end_not_a_reset() -> None:
+    loop = Loop()
+    session = Session(loop, None, True, lambda: None, lambda: None)
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(b"input that nobody reads")
+        session.attach(
+            theirs.detach(),
+            ("stdout",),
+            stdin=True,
+            multiplexed=False,
+            replay=[("stdout", b"last")],
+            stay=False,
+        )
+        assert ours.recv(100) == b"last"
+        assert ours.recv(100) == b""
+    loop.close()
