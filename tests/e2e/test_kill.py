@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.terminal import Terminal
 from tests.servers.engine import Engine
 from tests.servers.hostagent import Daemon
+from tests.servers.namespace import children_of
 
 KILLS = 100
 COUNT = 'i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo "$i"; sleep {pause}; done; exit 7'
@@ -129,6 +130,40 @@ def test_the_launcher_comes_back(daemon: Daemon) -> None:
         kill_launcher(daemon)
         assert engine.ok("run", "--rm", "busybox", "echo", "hi") == "hi"
     assert engine.ok("exec", "box", "echo", "still") == "still"
+
+
+def test_a_run_in_the_foreground_ends_with_its_own_code(daemon: Daemon) -> None:
+    """The client waits for the exit over a connection that its container's shim has, not the daemon."""
+    engine = daemon.engine
+    with engine.start("run", "--name", "box", "busybox", "sh", "-c", "echo up; sleep 2; exit 5") as client:
+        assert client.stdout
+        assert client.stdout.readline() == b"up\n"
+        for _ in range(3):
+            daemon.kill()
+            daemon.start()
+        daemon.kill()
+        assert client.wait(timeout=20) == 5
+    daemon.start()
+    assert engine.inspect("box", "{{.State.Status}} {{.State.ExitCode}}") == "exited 5"
+
+
+def test_a_policy_outlasts_what_stands_in_its_way(daemon: Daemon) -> None:
+    """Somebody has the port when the daemon comes back: the container starts as soon as it is free."""
+    engine = daemon.engine
+    engine.ok("run", "-d", "--name", "box", "--restart", "always", "-p", "8123:80", "busybox", "sleep", "600")
+    engine.ok("kill", "box")
+    daemon.kill()
+    thief = subprocess.Popen(engine.namespace.command(["busybox", "nc", "-l", "-p", "8123"]))
+    try:
+        time.sleep(0.3)
+        daemon.start()
+        engine.wait_for("box", "{{.State.Status}}", "restarting")
+        assert "port is already allocated" in engine.inspect("box", "{{.State.Error}}")
+    finally:
+        for pid in children_of(thief.pid):
+            os.kill(pid, signal.SIGKILL)
+        thief.wait()
+    engine.wait_for("box", "{{.State.Status}}{{.State.Error}}", "running")
 
 
 def test_a_killed_shim_is_a_killed_container(daemon: Daemon) -> None:

@@ -118,6 +118,16 @@ def test_exec(engine: Engine) -> None:
     assert "is not running" in stopped.err
 
 
+def test_a_quick_exec_loses_neither_output_nor_code(engine: Engine) -> None:
+    """Several at once, so that a program may be over before anybody looks."""
+    engine.ok("run", "-d", "--name", "box", "busybox", "sleep", "60")
+    for _ in range(8):
+        running = [engine.start("exec", "box", "sh", "-c", "echo in; exit 3") for _ in range(4)]
+        for client in running:
+            out, _ = client.communicate(timeout=30)
+            assert (out, client.returncode) == (b"in\n", 3)
+
+
 def test_exec_inspect(engine: Engine) -> None:
     engine.ok("run", "-d", "--name", "box", "busybox", "sleep", "60")
     body = {"Cmd": ["sh", "-c", "exit 4"], "AttachStdout": True, "Env": ["A=b"]}
