@@ -64,17 +64,19 @@ class ShimLink:
         self._flush()
 
     def _read(self) -> None:
-        try:
-            data, received = fds.recv_message(self._socket)
-        except BlockingIOError:
-            return
-        except OSError:
-            data, received = b"", []
-        if not data:
-            self._close()
-            return
-        self.heard = True
-        self._on_message(self, protocol.decode(data), received)
+        """All that is there: a client whose stream ended asks at once for the exit code that came before."""
+        while not self.closed.done():
+            try:
+                data, received = fds.recv_message(self._socket)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, received = b"", []
+            if not data:
+                self._close()
+                return
+            self.heard = True
+            self._on_message(self, protocol.decode(data), received)
 
     def _close(self) -> None:
         if self.closed.done():

@@ -107,8 +107,8 @@ OWN: list[tuple[str, str, object, int, str]] = [
         "POST",
         "/containers/create",
         {**BUSY, "HostConfig": {"NetworkMode": "nonet"}},
-        404,
-        "theirs fails at start",
+        400,
+        "theirs fails at start; a 404 here makes clients pull the image",
     ),
 ]
 
