@@ -189,7 +189,7 @@ class LocalDriver:
             self._bridge.up(
                 machine.driver_data.get("subnet")
             )  # the last of the others may have gone meanwhile
-            self._bridge.attach(host.port, pid)
+            self._bridge.attach(host.port, pid, address)
         host.runtime.start()
         return machine
 

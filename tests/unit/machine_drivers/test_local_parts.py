@@ -12,7 +12,7 @@ from machine.drivers import base
 from machine.drivers.local_apt import source_lines
 from machine.drivers.local_bundle import HostBundle, hierarchies
 from machine.drivers.local_files import resolver
-from machine.drivers.local_network import Bridge, choose_address, choose_subnet
+from machine.drivers.local_network import Bridge, choose_address, choose_subnet, hardware_address
 from machine.errors import Conflict, Usage
 from machine.store.store import Store
 
@@ -40,6 +40,10 @@ def test_addresses() -> None:
     assert choose_address(GATEWAY, [], "10.88.0.9") == "10.89.0.2"
     with pytest.raises(Conflict, match="all addresses"):
         choose_address(GATEWAY, [f"10.89.0.{n}" for n in range(2, 255)], "")
+
+
+def test_hardware_addresses_follow_ip_addresses() -> None:
+    assert hardware_address("10.89.0.255") == "02:50:0a:59:00:ff"
 
 
 def test_interface_names_fit() -> None:
