@@ -63,7 +63,17 @@ class Lifecycle:
     # -- start
 
     async def start(self, container: Container) -> None:
-        """By a person's wish. NotModified when it runs; Invalid when the command cannot be run."""
+        """By a person's wish. NotModified when it runs; Invalid when the command cannot be run.
+
+        One that was to be removed at its end is gone before a failure is told: clients ask for that first.
+        """
+        failure = await self._start_by_hand(container)
+        if failure and container.host.auto_remove:
+            await self.remove(container, force=True)
+        if failure:
+            raise failure
+
+    async def _start_by_hand(self, container: Container) -> EngineError | OSError | None:
         async with container.lock:
             if container.removing:
                 raise Conflict(f"container {container.id} is being removed")
@@ -72,7 +82,11 @@ class Lifecycle:
             self.cancel_restart(container)
             await self._settled(container)
             self._containers.save(container, replace(container.state, restarts=0, stopped_by_hand=False))
-            await self._start(container)
+            try:
+                await self._start(container)
+            except (EngineError, OSError) as error:
+                return error
+        return None
 
     async def _start(self, container: Container) -> None:
         try:
@@ -175,8 +189,6 @@ class Lifecycle:
         container.waiting += [(fd, message.removed) for message, fd in container.pending_waits]
         container.pending_waits.clear()
         _answer_waits(container, code, removed=False)
-        if container.host.auto_remove:
-            self.spawn(self.remove(container, force=True))
 
     # -- what shims say
 

@@ -5,11 +5,12 @@ Nothing is accepted and ignored: a field of HostConfig is built, or in the table
 
 from __future__ import annotations
 
+import posixpath
 import re
 import signal
 from dataclasses import dataclass
 
-from hostagent.engine import limits
+from hostagent.engine import limits, mountspec
 from hostagent.errors import Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig
 
@@ -82,8 +83,11 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
         raise Invalid(
             f"the working directory '{body.working_dir}' is invalid, it needs to be an absolute path"
         )
-    if body.volumes:
-        path = next(iter(body.volumes))
+    # docker-py names the targets of bind mounts there too.
+    covered = {bind.destination for bind in mountspec.parse_binds(host)}
+    for path in body.volumes or ():
+        if posixpath.normpath(path) in covered:
+            continue
         raise Unsupported(f"anonymous volumes are not supported yet: -v {path} (use -v /path/on/host:{path})")
     if body.healthcheck and body.healthcheck.test not in ([], ["NONE"]):
         raise Unsupported("health checks are not supported yet: --health-cmd")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.root.differential.conftest import Same
@@ -56,3 +58,17 @@ def test_states_in_the_same_words(same: Same) -> None:
 def test_a_network_that_is_not_there(same: Same) -> None:
     """Not taken for a missing image, which clients would pull."""
     same("run", "--rm", "--network", "ghost", "busybox", "true")
+
+
+def test_one_to_be_removed_is_gone_before_the_failure_is_told(engine: Engine) -> None:
+    """Old clients stop waiting for the removal as soon as they hear of the failure."""
+    body = {"Image": "busybox", "Cmd": ["nosuch"], "HostConfig": {"AutoRemove": True}}
+    assert engine.api("POST", "/v1.44/containers/create?name=box", body).status == 201
+    assert engine.api("POST", "/v1.44/containers/box/start").status == 400
+    assert engine.api("GET", "/v1.44/containers/box/json").status == 404
+
+
+def test_with_the_old_client(engine: Engine, old_docker_cli: Path) -> None:
+    result = engine.docker("run", "--rm", "busybox", "nosuch", cli=old_docker_cli)
+    assert result.code == 127
+    assert "error waiting" not in result.err

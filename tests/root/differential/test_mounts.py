@@ -39,3 +39,10 @@ def test_a_host_name_with_dots(engine: Engine) -> None:
 
 def test_mac_address(same: Same) -> None:
     same("run", "--rm", "--mac-address", "02:42:ac:11:00:99", "busybox", "cat", "/sys/class/net/eth0/address")
+
+
+def test_bind_targets_among_the_volumes(engine: Engine) -> None:
+    """docker-py names them in both places."""
+    host = {"Binds": [f"{engine.share}:/data:ro"]}
+    body = {"Image": "busybox", "Volumes": {"/data": {}}, "HostConfig": host}
+    assert engine.api("POST", "/v1.44/containers/create", body).status == 201
