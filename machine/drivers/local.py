@@ -186,10 +186,12 @@ class LocalDriver:
         write_atomically(host.runtime.bundle / "config.json", host.bundle(machine.name, lower).config())
         pid = host.runtime.create(host.directory / "console.log")
         with self._store.driver_lock(self.name):
-            self._bridge.up(
-                machine.driver_data.get("subnet")
-            )  # the last of the others may have gone meanwhile
-            self._bridge.attach(host.port, pid, address)
+            # The last of the others may have gone meanwhile, and the bridge with it.
+            found = self._bridge.up(machine.driver_data.get("subnet"))
+            if found == gateway:
+                self._bridge.attach(host.port, pid, address)
+        if found != gateway:
+            return self.boot(machine, host)  # and another home has taken its subnet: a new address is needed
         host.runtime.start()
         return machine
 
