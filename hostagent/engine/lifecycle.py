@@ -28,6 +28,7 @@ from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import Conflict, EngineError, Invalid, NotModified
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import exitrecord, protocol, waiters
+from hostagent.runtime.program import EXEC_FAILED
 
 log = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ class Lifecycle:
             case protocol.ExecStarted():
                 execution.pid = message.pid
             case protocol.ExecFailed():
-                execution.exit_code = startfailure.exit_code(message.errno)
+                execution.exit_code = EXEC_FAILED
             case protocol.ExecExit():
                 execution.exit_code = message.code
                 self._events.publish(

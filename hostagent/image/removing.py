@@ -41,8 +41,9 @@ def plan(
     names: Sequence[Reference],
     users: Sequence[tuple[str, bool]],
     force: bool,
+    typed: str,
 ) -> Plan:
-    """Decide. `asked` None = the image was named by its ID. Raises Conflict."""
+    """Decide. `asked` None = the image was named by its ID; `typed` is for messages. Raises Conflict."""
     identity = short(image.id)
     if asked is not None:
         gone = {asked}
@@ -51,7 +52,7 @@ def plan(
             gone |= {name for name in names if name.repository == asked.repository}
         if users and not force and _is_single(names):
             raise Conflict(
-                f'conflict: unable to remove repository reference "{asked.familiar}" (must force) - '
+                f'conflict: unable to remove repository reference "{typed}" (must force) - '
                 f"container {short(users[0][0])} is using its referenced image {identity}"
             )
         untag = tuple(name for name in names if name in gone)

@@ -125,7 +125,7 @@ class ImageService:
         del prune
         image = self.resolve(name)
         asked = self._asked(name, image)
-        steps = removing.plan(image, asked, self.store.names(image.id), users(image.id), force)
+        steps = removing.plan(image, asked, self.store.names(image.id), users(image.id), force, name)
         removed = removing.perform(self.store, steps)
         for line in removed.lines:
             if line.untagged or line.deleted == image.id:

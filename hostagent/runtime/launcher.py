@@ -27,7 +27,7 @@ def main() -> None:
     # The end of the daemon is ours; a shim's is its container's. (Not left to the shims: signal() is Python code.)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    set_name("pm-launcher")
+    set_name("pm-launcher", "pymachine: launcher")
     control = socket.socket(fileno=int(sys.argv[1]))
     fds.close_all_except((0, 1, 2, control.fileno()))
     # Shims are born where they belong: moving each would wait for an RCU grace period (15 ms) per container.

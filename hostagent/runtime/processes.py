@@ -8,13 +8,18 @@ from __future__ import annotations
 import os
 
 from hostagent.kernel import libc
+from hostagent.kernel.title import Title
 from hostagent.runtime.exitrecord import boot_id
 
 _STAT_MAX = 4096
 
 
-def set_name(name: str) -> None:
-    """What `ps` and `top` show of this process, up to 15 characters (proc(5), comm)."""
+TITLE = Title()
+
+
+def set_name(name: str, line: str) -> None:
+    """What `top` shows of this process, up to 15 characters (proc(5), comm), and what `ps` shows."""
+    TITLE.set(line)
     fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
     os.write(fd, name.encode())
     os.close(fd)

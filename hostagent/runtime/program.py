@@ -17,6 +17,10 @@ NOT_INVOCABLE = frozenset({errno.EACCES, errno.EISDIR, errno.ENOEXEC, errno.EPER
 """The program is there but cannot be run: exit code 126; any other error before it runs is 127 (POSIX shell)."""
 
 
+EXEC_FAILED = 126
+"""dockerd's exit code of every exec that could not be started, whatever the reason."""
+
+
 class StartError(Exception):
     """Init cannot go on; the text is what Docker prints after "unable to start container process: "."""
 

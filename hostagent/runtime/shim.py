@@ -70,7 +70,7 @@ def _fork_builder(bundle: str, connection: int) -> tuple[int, socket.socket]:
 
 
 def _leave_the_launcher(launch: protocol.Launch) -> None:
-    set_name(f"pm-shim:{launch.id[:7]}")
+    set_name(f"pm-shim:{launch.id[:7]}", f"pymachine: shim {launch.id[:12]}")
     os.setsid()
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDWR)

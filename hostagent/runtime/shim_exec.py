@@ -126,7 +126,7 @@ class Execution:
         for fd in (*(self._pipes or ()), self._master):
             if fd >= 0:
                 os.close(fd)
-        self.code = 126 if errno in program.NOT_INVOCABLE else 127
+        self.code = program.EXEC_FAILED
         self.session.started()
         self.session.drain()
         self._tell(protocol.ExecFailed(self._message.exec_id, errno, text))

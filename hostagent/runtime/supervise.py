@@ -7,6 +7,8 @@ import signal
 import socket
 from typing import NoReturn
 
+from hostagent.runtime.processes import set_name
+
 _KEPT = frozenset({signal.SIGCHLD, signal.SIGTTOU, signal.SIGTTIN})
 """Ours: the first is what we wait for, the others would stop us while the terminal is handed over."""
 
@@ -22,6 +24,7 @@ def split(channel: socket.socket) -> None:
     child = os.fork()
     if child:
         channel.close()
+        set_name("init", "init")
         _serve(child, every)
     os.setpgid(0, 0)
     if os.isatty(0):

@@ -17,12 +17,12 @@ STOPPED, RUNNING = [("e" * 64, False)], [("f" * 64, True)]
 
 
 def test_one_of_several_names_is_only_untagged() -> None:
-    steps = plan(IMAGE, ONE, [ONE, TWO], RUNNING, force=False)
+    steps = plan(IMAGE, ONE, [ONE, TWO], RUNNING, force=False, typed="app")
     assert (steps.untag, steps.delete) == ((ONE,), False)
 
 
 def test_the_last_tag_takes_its_digests_and_the_image() -> None:
-    steps = plan(IMAGE, ONE, [ONE, DIGEST], [], force=False)
+    steps = plan(IMAGE, ONE, [ONE, DIGEST], [], force=False, typed="app")
     assert (steps.untag, steps.delete) == ((ONE, DIGEST), True)
 
 
@@ -30,30 +30,32 @@ def test_a_used_image_keeps_its_last_name_unless_forced() -> None:
     with pytest.raises(
         Conflict, match=r'unable to remove repository reference "app:1" \(must force\) - container e{12} '
     ):
-        plan(IMAGE, ONE, [ONE], STOPPED, force=False)
-    steps = plan(IMAGE, ONE, [ONE], RUNNING, force=True)
+        plan(IMAGE, ONE, [ONE], STOPPED, force=False, typed="app")
+    steps = plan(IMAGE, ONE, [ONE], RUNNING, force=True, typed="app")
     assert (steps.untag, steps.delete) == ((ONE,), False)
 
 
 def test_a_last_tag_of_a_repository_leaves_other_repositories_alone() -> None:
-    steps = plan(IMAGE, ONE, [ONE, DIGEST, ELSEWHERE], STOPPED, force=False)
+    steps = plan(IMAGE, ONE, [ONE, DIGEST, ELSEWHERE], STOPPED, force=False, typed="app")
     assert (steps.untag, steps.delete) == ((ONE, DIGEST), False)
 
 
 def test_by_digest() -> None:
-    steps = plan(IMAGE, DIGEST, [ONE, DIGEST], [], force=False)
+    steps = plan(IMAGE, DIGEST, [ONE, DIGEST], [], force=False, typed="app")
     assert (steps.untag, steps.delete) == ((DIGEST,), False)
 
 
 def test_by_id() -> None:
-    steps = plan(IMAGE, None, [ONE, DIGEST], [], force=False)
+    steps = plan(IMAGE, None, [ONE, DIGEST], [], force=False, typed="app")
     assert (steps.untag, steps.delete) == ((ONE, DIGEST), True)
     for several in ([ONE, TWO], [ONE, ELSEWHERE]):
         with pytest.raises(Conflict, match=r"must be forced.*multiple repositories"):
-            plan(IMAGE, None, several, [], force=False)
-        assert plan(IMAGE, None, several, [], force=True).delete
+            plan(IMAGE, None, several, [], force=False, typed="app")
+        assert plan(IMAGE, None, several, [], force=True, typed="app").delete
     with pytest.raises(Conflict, match=r"cannot be forced.*running container f{12}"):
-        plan(IMAGE, None, [ONE], RUNNING, force=True)
+        plan(IMAGE, None, [ONE], RUNNING, force=True, typed="app")
     with pytest.raises(Conflict, match=r"must be forced.*stopped container e{12}"):
-        plan(IMAGE, None, [ONE], STOPPED, force=False)
-    assert not plan(IMAGE, None, [ONE], STOPPED, force=True).delete, "the container needs the layers"
+        plan(IMAGE, None, [ONE], STOPPED, force=False, typed="app")
+    assert not plan(IMAGE, None, [ONE], STOPPED, force=True, typed="app").delete, (
+        "the container needs the layers"
+    )
