@@ -28,7 +28,7 @@ def test_the_last_tag_takes_its_digests_and_the_image() -> None:
 
 def test_a_used_image_keeps_its_last_name_unless_forced() -> None:
     with pytest.raises(
-        Conflict, match=r'unable to remove repository reference "app:1" \(must force\) - container e{12} '
+        Conflict, match=r'unable to remove repository reference "app" \(must force\) - container e{12} '
     ):
         plan(IMAGE, ONE, [ONE], STOPPED, force=False, typed="app")
     steps = plan(IMAGE, ONE, [ONE], RUNNING, force=True, typed="app")
