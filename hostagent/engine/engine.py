@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -20,15 +21,17 @@ from hostagent.engine import (
     system,
     validate,
     views,
+    waiting,
 )
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
-from hostagent.engine.lifecycle import Lifecycle, remove_tree
+from hostagent.engine.lifecycle import Lifecycle
 from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.image.service import ImageService
+from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.runtime import protocol
@@ -100,7 +103,7 @@ class Engine:
         try:
             self._containers.add(container)
         except BaseException:
-            remove_tree(container.directory)
+            remove_tree(os.fsencode(container.directory))
             raise
         self._events.publish("container", "create", container.id, container.event_attributes())
         warnings = []
@@ -217,9 +220,9 @@ class Engine:
         if condition not in CONDITIONS:
             raise Invalid(f'invalid condition: "{condition}"')
         if condition == "removed":
-            future = self._lifecycle.removal_future(container)
+            future = waiting.removal_future(container)
         elif condition == "next-exit" or container.state.running or container.begun is not None:
-            future = self._lifecycle.exit_future(container)
+            future = waiting.exit_future(container)
         else:
             future = asyncio.get_running_loop().create_future()
             future.set_result(container.state.exit_code)
@@ -238,7 +241,7 @@ class Engine:
         if not (options.stdout or options.stderr):
             raise Invalid("Bad parameters: you must choose at least one stream")
         terminal = container.config.tty
-        ended = self._lifecycle.exit_future(container) if container.state.running else _done()
+        ended = waiting.exit_future(container) if container.state.running else _done()
         reader = logs.read(container.log_path, options, not terminal, lambda: container.state.running, ended)
         return terminal, self._forget(ended, reader)
 

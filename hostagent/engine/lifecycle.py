@@ -9,15 +9,13 @@ import asyncio
 import functools
 import logging
 import os
-import shutil
 import signal
 import time
 from collections.abc import Coroutine, Sequence
-from typing import Any
 
 from msgspec.structs import replace
 
-from hostagent.engine import restarts, startfailure, validate
+from hostagent.engine import restarts, startfailure, validate, waiting
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
@@ -25,22 +23,18 @@ from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.shimlink import ShimLink
+from hostagent.engine.starting import Starter, StartError
 from hostagent.errors import Conflict, EngineError, Invalid, NotModified
+from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.runtime import exitrecord, protocol, waiters
+from hostagent.runtime import exitrecord, protocol
 from hostagent.runtime.program import EXEC_FAILED
 
 log = logging.getLogger(__name__)
 
-START_LIMIT = 60.0
-"""Seconds for a shim to make a container; far above the milliseconds it takes, for hosts that are very busy."""
 SHIM_END_LIMIT = 30.0
 KILL_LIMIT = 10.0
 DEFAULT_STOP_TIMEOUT = 10
-
-
-class StartError(EngineError):
-    """The runtime could not make the container: the host's or the engine's fault."""
 
 
 class Lifecycle:
@@ -59,6 +53,7 @@ class Lifecycle:
         self._bundles = bundles
         self._endpoints = endpoints
         self._events = events
+        self._starter = Starter(bundles, endpoints, self._launch)
         self._background: set[asyncio.Task[None]] = set()
 
     # -- start
@@ -91,7 +86,7 @@ class Lifecycle:
 
     async def _start(self, container: Container) -> None:
         try:
-            outcome = await self._attempt(container)
+            outcome = await self._starter.attempt(container)
             if isinstance(outcome, protocol.Started):
                 return
             if isinstance(outcome, protocol.StartFailed):
@@ -105,76 +100,15 @@ class Lifecycle:
             self._not_started(container, error)
             raise
 
-    async def _attempt(self, container: Container) -> protocol.Message | None:
-        """What its shim says; None when none was born."""
-        loop = asyncio.get_running_loop()
-        exitrecord.remove(container.directory)
-        container.execs.clear()
-        endpoint = self._endpoints.prepare(container)
-        try:
-            self._bundles.write(container, endpoint.interface)
-            for attempt in (1, 2):
-                container.begun = loop.create_future()
-                self._launch(container, endpoint.port_fds, endpoint.interface is not None)
-                outcome = await self._outcome(container)
-                # A launcher that died with our message in its hands: once more, with a new one (rule 2).
-                if outcome is not None or attempt == 2:
-                    break
-        except BaseException:
-            if container.link:
-                container.link.leave()
-                container.link = None
-            self._endpoints.release(container)
-            raise
-        finally:
-            container.begun = None
-            for fd in endpoint.port_fds:
-                os.close(fd)
-        return outcome
-
-    def _launch(self, container: Container, port_fds: tuple[int, ...], await_network: bool) -> None:
+    def _launch(self, container: Container) -> ShimLink:
         link = self._launcher.launch(
             container.id,
             container.directory,
             functools.partial(self.on_message, container),
             functools.partial(self.undelivered, container),
         )
-        container.link = link
         self.watch_link(container, link)
-        if port_fds:
-            link.send(protocol.Keep(), [os.dup(fd) for fd in port_fds])
-        for attach, fd in container.pending:
-            link.send(attach, [fd])
-        container.pending.clear()
-        for wait, fd in container.pending_waits:
-            link.send(wait, [fd])
-        container.pending_waits.clear()
-        height, width = container.host.console_size
-        link.send(
-            protocol.Start(
-                log_path=container.log_path if container.logs else "",
-                open_stdin=container.config.open_stdin,
-                stdin_once=container.config.stdin_once,
-                await_network=await_network,
-                durable=not container.host.auto_remove,
-                stop_signal=validate.signal_number(container.config.stop_signal or "SIGTERM"),
-                height=height,
-                width=width,
-            )
-        )
-
-    async def _outcome(self, container: Container) -> protocol.Message | None:
-        """Started, StartFailed, or None when the shim was never born."""
-        assert container.begun is not None and container.link is not None
-        link = container.link
-        either: set[asyncio.Future[Any]] = {container.begun, link.closed}
-        await asyncio.wait(either, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED)
-        if container.begun.done():
-            return container.begun.result()
-        if link.closed.done() and not link.heard:
-            container.link = None
-            return None
-        raise StartError("the container's shim did not answer in time: see shim.log beside its config.json")
+        return link
 
     def _not_started(self, container: Container, error: EngineError | OSError) -> None:
         """Record why, and end those who wait for it: `docker run` attached and asked for the exit code beforehand."""
@@ -186,10 +120,7 @@ class Lifecycle:
         for _, fd in container.pending:
             os.close(fd)
         container.pending.clear()
-        _resolve(container.exits, code)
-        container.waiting += [(fd, message.removed) for message, fd in container.pending_waits]
-        container.pending_waits.clear()
-        _answer_waits(container, code, removed=False)
+        waiting.start_failed(container, code)
 
     # -- what shims say
 
@@ -208,7 +139,7 @@ class Lifecycle:
                 if container.begun and not container.begun.done():
                     container.begun.set_result(message)
             case protocol.Waiting(removed):
-                self._give_back(container, removed, received)
+                waiting.give_back(container, removed, received)
             case protocol.Exit():
                 self.exited(container, message)
             case protocol.ExecStarted() | protocol.ExecFailed() | protocol.ExecExit():
@@ -221,19 +152,10 @@ class Lifecycle:
     def undelivered(self, container: Container, message: protocol.Message, passed: Sequence[int]) -> None:
         """Its shim was gone before it could take this. A client that waits is answered; others see their stream end."""
         if isinstance(message, protocol.Await):
-            self._give_back(container, message.removed, passed)
+            waiting.give_back(container, message.removed, passed)
             return
         for fd in passed:
             os.close(fd)
-
-    @staticmethod
-    def _give_back(container: Container, removed: bool, clients: Sequence[int]) -> None:
-        """Clients that wait are ours again; those that come late are answered at once."""
-        container.waiting += [(fd, removed) for fd in clients]
-        if container.gone:
-            _answer_waits(container, container.state.exit_code, removed=True)
-        elif container.shim is None:
-            _answer_waits(container, container.state.exit_code, removed=False)
 
     def _netns_ready(self, container: Container, link: ShimLink, netns: int) -> None:
         try:
@@ -324,8 +246,7 @@ class Lifecycle:
             container.id,
             container.event_attributes(exitCode=str(record.code), execDuration=str(seconds)),
         )
-        _resolve(container.exits, record.code)
-        _answer_waits(container, record.code, removed=False)
+        waiting.ended(container, record.code)
         if again:
             self._restart_in(container, restarts.delay(ended))
         elif container.host.auto_remove and not container.removing:
@@ -398,7 +319,7 @@ class Lifecycle:
         self._events.publish("container", "stop", container.id, container.event_attributes())
 
     async def _end(self, container: Container, number: int, timeout: float) -> None:
-        ended = self.exit_future(container)
+        ended = waiting.exit_future(container)
         self._by_hand(container)
         self._signal(container, number)
         await asyncio.wait({ended}, timeout=None if timeout < 0 else timeout)
@@ -416,7 +337,7 @@ class Lifecycle:
         if container.state.phase != "running":
             raise Conflict(f"container {container.id} is not running")
         stop_signal = validate.signal_number(container.config.stop_signal or "SIGTERM")
-        ended = self.exit_future(container)
+        ended = waiting.exit_future(container)
         if number in (signal.SIGKILL, stop_signal):
             self._by_hand(container)
         self._signal(container, number)
@@ -445,20 +366,13 @@ class Lifecycle:
             pass  # somebody was quicker
         self._events.publish("container", "restart", container.id, container.event_attributes())
 
-    def exit_future(self, container: Container) -> asyncio.Future[int]:
-        """Done with the exit code at the next end."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        container.exits.add(future)
-        future.add_done_callback(container.exits.discard)
-        return future
-
     # -- remove
 
     async def remove(self, container: Container, force: bool) -> None:
         """Take it away with everything it has. Conflict when it runs and `force` is not given."""
         if container.removing:
             if force:  # another remove (--rm, say) is at it: done when that one is
-                await asyncio.wait({self.removal_future(container)})
+                await asyncio.wait({waiting.removal_future(container)})
                 return
             raise Conflict(f"removal of container {container.id} is already in progress")
         if container.state.running and not force:
@@ -475,26 +389,17 @@ class Lifecycle:
                     await self._end(container, signal.SIGKILL, KILL_LIMIT)
                 await self._settled(container)
                 self._launcher.forget(container.id)
-                await asyncio.to_thread(remove_tree, container.directory)
+                await asyncio.to_thread(remove_tree, os.fsencode(container.directory))
                 for _, fd in container.pending:
                     os.close(fd)
                 container.pending.clear()
                 self._containers.remove(container)
                 container.gone = True
-                _answer_waits(container, container.state.exit_code, removed=True)
         except BaseException:
             container.removing = False
             raise
         self._events.publish("container", "destroy", container.id, container.event_attributes())
-        _resolve(container.exits, container.state.exit_code)
-        _resolve(container.removals, container.state.exit_code)
-
-    def removal_future(self, container: Container) -> asyncio.Future[int]:
-        """Done with the last exit code when the container is gone."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        container.removals.add(future)
-        future.add_done_callback(container.removals.discard)
-        return future
+        waiting.removed(container)
 
     # -- a shim that died, a daemon that comes and ends
 
@@ -548,32 +453,3 @@ class Lifecycle:
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-
-
-def _resolve(waiting: set[asyncio.Future[int]], code: int) -> None:
-    for future in waiting:
-        if not future.done():
-            future.set_result(code)
-
-
-def _answer_waits(container: Container, code: int, removed: bool) -> None:
-    """Clients whose connections are with us: after an exit, or (`removed`) all of them, after the removal."""
-    if removed:
-        container.waiting += [(fd, message.removed) for message, fd in container.pending_waits]
-        container.pending_waits.clear()
-    for fd, for_removal in container.waiting:
-        if removed or not for_removal:
-            waiters.answer(fd, code)
-    container.waiting = [] if removed else [entry for entry in container.waiting if entry[1]]
-
-
-def remove_tree(directory: str) -> None:
-    """rm -r that follows no link and does not mind what is gone already."""
-    shutil.rmtree(directory, onerror=_only_gone)
-
-
-def _only_gone(
-    _function: object, path: str, error: tuple[type[BaseException], BaseException, object]
-) -> None:
-    if not isinstance(error[1], FileNotFoundError):
-        raise EngineError(f"cannot remove {path}: {error[1]}") from error[1]

@@ -27,8 +27,9 @@ from hostagent.engine.containers import Containers
 from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.execs import Execs
 from hostagent.engine.launcher import Launcher
-from hostagent.engine.lifecycle import Lifecycle, remove_tree
+from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.shimlink import ShimLink
+from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import exitrecord, protocol
 
@@ -86,7 +87,7 @@ class Reconciler:
             cgroup = Cgroup(self._bundles.cgroup_of(name))
             cgroup.kill()
         self._launcher.forget(name)
-        remove_tree(directory)
+        remove_tree(os.fsencode(directory))
 
     async def _one(self, container: Container) -> None:
         if lock_held(container.directory) and await self._reconnect(container):

@@ -14,9 +14,10 @@ from hostagent.kernel import fds
 from hostagent.runtime import messages, protocol, rights
 from hostagent.runtime import spec as specs
 from hostagent.runtime.logfile import JsonLog
+from hostagent.runtime.loop import Loop
 from hostagent.runtime.plan import plan
 from hostagent.runtime.processes import birth_certificate
-from hostagent.runtime.streams import Loop, Session
+from hostagent.runtime.streams import Session
 
 _ROUNDS = 16
 """Code is rewritten after 8 calls, and settles some calls later."""

@@ -24,11 +24,12 @@ from hostagent.kernel import constants, fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import birth, builder, exitrecord, messages, protocol
 from hostagent.runtime.logfile import JsonLog
+from hostagent.runtime.loop import READ, WRITE, Loop
 from hostagent.runtime.processes import birth_certificate, exit_code, set_name, signal_child
 from hostagent.runtime.shim_exec import Execution
 from hostagent.runtime.shim_replay import replay
 from hostagent.runtime.spec import Home
-from hostagent.runtime.streams import READ, WRITE, Loop, Session
+from hostagent.runtime.streams import Session
 from hostagent.runtime.waiters import Waiters
 
 LOCK = "lock"

@@ -10,9 +10,10 @@ from hostagent.errors import EngineError
 from hostagent.kernel import fds, pty
 from hostagent.runtime import birth, messages, program, protocol
 from hostagent.runtime import spec as specs
+from hostagent.runtime.loop import READ, Loop
 from hostagent.runtime.pipes import Three, make_pipes, null_stdio
 from hostagent.runtime.processes import exit_code, signal_child
-from hostagent.runtime.streams import READ, Loop, Session
+from hostagent.runtime.streams import Session
 
 Tell = Callable[[protocol.Message], None]
 

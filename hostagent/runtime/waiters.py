@@ -7,7 +7,7 @@ import os
 import select
 from dataclasses import dataclass
 
-from hostagent.runtime.streams import Loop
+from hostagent.runtime.loop import Loop
 
 
 @dataclass

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hostagent.runtime.logfile import JsonLog
-from hostagent.runtime.streams import HIGH, Loop, Session
+from hostagent.runtime.loop import Loop
+from hostagent.runtime.streams import HIGH, Session
 
 
 @dataclass
