@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import laptop
 from benchmarks.memory import private_bytes
 from benchmarks.work import TASKS, Task
 from tests.peers import tree
@@ -143,7 +144,7 @@ def _write(rows: Sequence[str], cli: Path, options: argparse.Namespace) -> None:
         "Written by `python -m benchmarks` (its docstring has the method). Ratios below 1 mean that hostagent is",
         "faster or smaller. Goals are those of the project's design; throughput goals are turned into times.",
         "",
-        f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}; client"
+        f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}; client"
         f" {tree.version_text(cli)}; {options.rounds} rounds of {options.operations} operations,"
         f" {options.stopped} stopped containers present.",
         "",
@@ -151,6 +152,7 @@ def _write(rows: Sequence[str], cli: Path, options: argparse.Namespace) -> None:
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
+        *laptop.table(),
     ]
     RESULTS.write_text("\n".join(lines))
     print("\n".join(lines))

@@ -45,7 +45,9 @@ install_python() {
     stamp=.venv/.installed-$(cat "$lock" pyproject.toml | sha256sum | cut -c1-16)
     [ -e "$stamp" ] && return 0
     say "python environment in ./.venv from $lock"
-    [ -x .venv/bin/python ] || python3 -m venv .venv
+    interpreter=/usr/bin/python3 # Debian's own: the one that the hosts have
+    [ -x $interpreter ] || interpreter=python3
+    [ -x .venv/bin/python ] || $interpreter -m venv .venv
     .venv/bin/python -m pip install -q --require-hashes -r "$lock"
     .venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
     rm -f .venv/.installed-*
