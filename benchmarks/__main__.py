@@ -144,7 +144,8 @@ def _write(rows: Sequence[str], cli: Path, options: argparse.Namespace) -> None:
         "Written by `python -m benchmarks` (its docstring has the method). Ratios below 1 mean that hostagent is",
         "faster or smaller. Goals are those of the project's design; throughput goals are turned into times.",
         "",
-        f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}; client"
+        f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} CPUs, Linux {platform.release()}, "
+        f"Python {platform.python_version()}; client"
         f" {tree.version_text(cli)}; {options.rounds} rounds of {options.operations} operations,"
         f" {options.stopped} stopped containers present.",
         "",
