@@ -102,8 +102,9 @@ def without_empty(value: Any) -> Any:
     for part in (body, body["HostConfig"]):
         for key in [key for key, item in part.items() if item == {}]:
             del part[key]
-    # docker takes them out of a map, in any order.
+    # docker takes them out of maps, in any order.
     body["HostConfig"].get("Binds", []).sort()
+    body.get("Env", []).sort()
     body["HostConfig"]["LogConfig"] = {"Type": ""}
     return body
 
