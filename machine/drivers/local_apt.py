@@ -6,13 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-_DEFAULT = "http://deb.debian.org/debian"
-_DEFAULT_SECURITY = "http://deb.debian.org/debian-security"
-
 
 def source_lines(suite: str, etc: Path = Path("/etc")) -> list[str]:
-    """sources.list lines for `suite`: of the laptop's own mirrors if it is Debian, else of Debian's."""
-    archive, security = _DEFAULT, _DEFAULT_SECURITY
+    """sources.list lines for `suite` on the laptop's own mirrors; [] unless it is a Debian that has some."""
+    archive = security = ""
     if "\nID=debian\n" in f"\n{_read(etc / 'os-release')}\n":
         for uri, codename in _sources(etc / "apt"):
             if not uri.startswith(("http://", "https://", "file:")):
@@ -22,11 +19,10 @@ def source_lines(suite: str, etc: Path = Path("/etc")) -> list[str]:
                 security = uri
             elif "-" not in codename and path.endswith("debian"):
                 archive = uri
-    return [
-        f"deb {archive} {suite} main",
-        f"deb {archive} {suite}-updates main",
-        f"deb {security} {suite}-security main",
-    ]
+    if not archive:
+        return []
+    lines = [f"deb {archive} {suite} main", f"deb {archive} {suite}-updates main"]
+    return lines + ([f"deb {security} {suite}-security main"] if security else [])
 
 
 def _sources(apt: Path) -> Iterator[tuple[str, str]]:

@@ -62,8 +62,11 @@ def _build(target: Path, say: Say) -> None:
     say("building, once (about a minute)")
     work = Path(tempfile.mkdtemp(prefix=f".new-{target.name}-", dir=target.parent))
     try:
-        sources = work / "sources.list"
-        sources.write_text("".join(f"{line}\n" for line in source_lines(_SUITE)))
+        # Without mirrors of the laptop's own, mmdebstrap takes Debian's.
+        sources: tuple[str, ...] = ()
+        if lines := source_lines(_SUITE):
+            (work / "sources.list").write_text("".join(f"{line}\n" for line in lines))
+            sources = (str(work / "sources.list"),)
         with as_file(files("cloud_init") / "recipes" / "local-host.sh") as hook:
             _mmdebstrap(work / "root", sources, hook, work / "log")
         (work / "root").chmod(0o755)
@@ -73,14 +76,14 @@ def _build(target: Path, say: Say) -> None:
         shutil.rmtree(work)
 
 
-def _mmdebstrap(root: Path, sources: Path, hook: Path, log: Path) -> None:
+def _mmdebstrap(root: Path, sources: tuple[str, ...], hook: Path, log: Path) -> None:
     command = [
         # Whatever kills us also ends apt, dpkg and their mounts: their PID namespace dies with us.
         *("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--mount", "--fork", "--kill-child=KILL"),
         *("mmdebstrap", *_OPTIONS, f"--include={','.join(packages(RELEASE))}"),
         f'--customize-hook=sh "{hook}" "$1"',
         # apt reads the list as another user: it is opened by the shell here and read by mmdebstrap as root.
-        *(_SUITE, str(root), str(sources)),
+        *(_SUITE, str(root), *sources),
     ]
     with open(log, "wb") as output:
         # mmdebstrap wants a plain environment: LANG of the laptop is not installed in the new root.
