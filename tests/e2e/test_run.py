@@ -185,11 +185,15 @@ def test_limits(engine: Engine) -> None:
 
 
 def test_out_of_memory(engine: Engine) -> None:
+    """dockerd learns of the kill from an event that may come after the exit: it gets three tries, ours one."""
     script = "dd if=/dev/zero of=/dev/null bs=200M count=1"
-    engine.docker(
-        "run", "--name", "box", "-m", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", f"exec {script}"
-    )
-    assert engine.inspect("box", "{{.State.OOMKilled}} {{.State.ExitCode}}") == "true 137"
+    limits = ("-m", "16m", "--memory-swap", "16m")
+    seen = []
+    for attempt in range(3 if engine.name == "dockerd" else 1):
+        name = f"box{attempt}"
+        engine.docker("run", "--name", name, *limits, "busybox", "sh", "-c", f"exec {script}")
+        seen.append(engine.inspect(name, "{{.State.OOMKilled}} {{.State.ExitCode}}"))
+    assert "true 137" in seen
 
 
 def test_capabilities(engine: Engine) -> None:
