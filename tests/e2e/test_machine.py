@@ -83,7 +83,7 @@ def test_a_container_of_ones_own(dev1: Laptop) -> None:
         hint = dev1.pymachine("stop", "web")
         assert hint.code == 1
         assert "pymachine container stop web" in hint.err
-        dev1.ok("container", "stop", "web")
+        dev1.ok("container", "stop", "-t", "1", "web")
     finally:
         dev1.ok("container", "rm", "-f", "web")
 
@@ -211,8 +211,9 @@ def test_rm_asks(mine: Laptop) -> None:
 
 
 def test_stop_and_start_keep_images_and_containers(dev1: Laptop) -> None:
-    dev1.ok("run", "-d", "--name", "kept", "busybox", "sleep", "1000")
-    dev1.ok("run", "-d", "--name", "always", "--restart", "always", "busybox", "sleep", "1000")
+    dev1.ok("run", "-d", "--name", "kept", "--stop-signal", "KILL", "busybox", "sleep", "1000")
+    always = ["--name", "always", "--restart", "always", "--stop-signal", "KILL"]
+    dev1.ok("run", "-d", *always, "busybox", "sleep", "1000")
     dev1.ok("stop", "dev1")
     assert "stopped" in dev1.ok("ls")
     dev1.ok("start", "dev1")
