@@ -5,14 +5,21 @@ from __future__ import annotations
 import pytest
 
 from tests.root.differential.conftest import Same
+from tests.servers.engine import Engine
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
 
-def test_order_of_the_environment(same: Same) -> None:
+def test_order_of_the_environment(both: tuple[Engine, Engine], same: Same) -> None:
     """A known name keeps its place, a new one comes last, HOME behind them all."""
-    same("run", "--rm", "--hostname", "box", "-e", "Z=1", "-e", "A=2", "busybox", "env")
-    same("run", "--rm", "--hostname", "box", "-e", "PATH=/bin", "-e", "B=1", "-u", "www", "busybox", "env")
+    # By the API: the docker CLI sends what -e gives in any order.
+    for number, (user, env) in enumerate([("", ["Z=1", "A=2"]), ("www", ["PATH=/bin", "B=1"])]):
+        name = f"env{number}"
+        body = {"Image": "busybox", "Cmd": ["env"], "Hostname": "box", "User": user, "Env": env}
+        for engine in both:
+            assert engine.api("POST", f"/v1.44/containers/create?name={name}", body).status == 201
+            assert engine.ok("start", "-a", name)
+        same("logs", name)
     same("run", "-d", "--name", "box", "--hostname", "box", "-e", "A=1", "busybox", "sleep", "60")
     same("exec", "-e", "N=1", "-e", "A=2", "box", "env")
 
