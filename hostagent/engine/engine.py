@@ -29,7 +29,7 @@ from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.lifecycle import Lifecycle
-from hostagent.errors import Conflict, Invalid, NotFound
+from hostagent.errors import Conflict, Invalid, NotFound, Unsupported
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
@@ -168,7 +168,7 @@ class Engine:
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
         """`volumes` finds none to remove: there are no volumes yet."""
         if link:
-            raise Invalid(f"no such link: {ref}: links are not supported yet")
+            raise Unsupported(f"links are not supported yet: {ref}")
         await self._lifecycle.remove(self._containers.find(ref), force)
 
     async def rename(self, ref: str, name: str) -> None:

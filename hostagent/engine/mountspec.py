@@ -152,7 +152,7 @@ def _bind(text: str) -> BindMount:
             propagation = option
         elif option in ("z", "Z"):
             raise Unsupported(f"SELinux labels ({option}) are not supported yet: {text!r}")
-        elif option not in ("rw", "nocopy", "cached", "delegated", "consistent"):
+        elif option not in ("rw", "cached", "delegated", "consistent"):
             raise Invalid(f"invalid mode: {mode}")
     return BindMount(
         posixpath.normpath(source), _destination(destination, text), read_only, propagation, mode

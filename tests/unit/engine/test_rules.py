@@ -203,6 +203,7 @@ def test_binds() -> None:
         ("/a:d", Invalid),
         ("/a:/", Invalid),
         ("/a:/b:bad", Invalid),
+        ("/a:/b:nocopy", Invalid),
         ("/a:/b:ro:x", Invalid),
     ],
 )
