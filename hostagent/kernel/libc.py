@@ -119,6 +119,12 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
     return result
 
 
+def set_process_name(name: str) -> None:
+    """PR_SET_NAME (prctl(2)), up to 15 bytes. Unlike /proc/self/comm it works for any user, dumpable or not."""
+    buffer = ctypes.create_string_buffer(name.encode()[:15])
+    prctl(c.PR_SET_NAME, ctypes.addressof(buffer))
+
+
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set the three capability sets of this thread, as 64-bit masks."""
     low = 0xFFFFFFFF

@@ -20,9 +20,7 @@ TITLE = Title()
 def set_name(name: str, line: str) -> None:
     """What `top` shows of this process, up to 15 characters (proc(5), comm), and what `ps` shows."""
     TITLE.set(line)
-    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(fd, name.encode())
-    os.close(fd)
+    libc.set_process_name(name)
 
 
 def birth_certificate() -> bytes:

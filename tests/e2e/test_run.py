@@ -184,6 +184,11 @@ def test_limits(engine: Engine) -> None:
     assert "can't fork" in forks.err or "Resource" in forks.err
 
 
+def test_init_as_another_user(engine: Engine) -> None:
+    """PID 1 of --init has no more rights than the program."""
+    assert engine.ok("run", "--rm", "--init", "-u", "www", "--read-only", "busybox", "id", "-u") == "33"
+
+
 def test_out_of_memory(engine: Engine) -> None:
     """dockerd learns of the kill from an event that may come after the exit: it gets three tries, ours one."""
     script = "dd if=/dev/zero of=/dev/null bs=200M count=1"
