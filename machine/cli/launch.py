@@ -11,7 +11,8 @@ import typer
 
 from machine.cli import session, target, terminal
 from machine.cli.console import note, print_warning
-from machine.cli.request import RunOptions, container_create
+from machine.cli.request import attached_streams, container_create
+from machine.cli.run_options import RunOptions
 from machine.client.docker import DockerClient
 from machine.client.docker_call import run_failure
 from machine.errors import DaemonError, MachineError, RunFailed, Usage
@@ -87,7 +88,9 @@ def _prepare(context: typer.Context, machine: str | None, order: Order) -> tuple
 
 
 def _create(client: DockerClient, order: Order, body: bytes, machine: str) -> str:
-    image = order.options.image
+    image, cidfile = order.options.image, order.options.cidfile
+    if cidfile and os.path.exists(cidfile):
+        raise RunFailed(f"{cidfile} of --cidfile exists: remove it, or name another file")
     if order.pull == "always":
         _pull(client, order, machine)
     try:
@@ -102,7 +105,19 @@ def _create(client: DockerClient, order: Order, body: bytes, machine: str) -> st
             raise _explained(again, image, order.name) from again
     for warning in made.warnings:
         print_warning(warning)
+    if cidfile:
+        _write_id(cidfile, made.id)
     return made.id
+
+
+def _write_id(path: str, container: str) -> None:
+    try:
+        with open(path, "x", encoding="ascii") as file:
+            file.write(container)
+    except OSError as error:
+        raise RunFailed(
+            f"cannot write {path}: {error.strerror}. The container is there: {container[:12]}"
+        ) from error
 
 
 def _explained(error: DaemonError, image: str, name: str | None) -> RunFailed:
@@ -136,10 +151,17 @@ def _start(client: DockerClient, container: str) -> None:
 def _run_attached(
     client: DockerClient, container: str, options: RunOptions, keys: bytes, sig_proxy: bool
 ) -> int:
+    streams = attached_streams(options)
     with ExitStack() as stack:
         stream = stack.enter_context(
             client.containers.attach(
-                container, stdin=options.interactive, detach_keys=None, tty=options.tty, logs=False
+                container,
+                stdin="stdin" in streams,
+                stdout="stdout" in streams,
+                stderr="stderr" in streams,
+                detach_keys=None,
+                tty=options.tty,
+                logs=False,
             )
         )
         # Asked before the start, so that even the shortest life is seen to its end.
@@ -149,7 +171,7 @@ def _run_attached(
         far = session.Far(
             stream=stream,
             tty=options.tty,
-            stdin=options.interactive,
+            stdin="stdin" in streams,
             resize=lambda height, width: client.containers.resize(container, height, width),
             kill=(lambda name: client.containers.kill(container, name))
             if sig_proxy and not options.tty

@@ -12,8 +12,8 @@ from typing import Final
 from machine.errors import Usage
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?b)?", re.IGNORECASE)
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-_SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
+_NANOSECONDS: Final = {"h": 3600 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 _PROTOCOLS: Final = ("tcp", "udp", "sctp")
 
 Ports = tuple[set[str], dict[str, list[tuple[str, str]]]]
@@ -44,6 +44,14 @@ def pairs(words: Iterable[str]) -> dict[str, str]:
     return {key: value for key, _, value in (word.partition("=") for word in words)}
 
 
+def lines(files: Iterable[str]) -> list[str]:
+    """The lines of these files (`--label-file`), without comments and empty ones."""
+    found: list[str] = []
+    for path in files:
+        found += [text.lstrip() for _, text in _read_lines(path)]
+    return found
+
+
 def environment(files: Iterable[str], words: Iterable[str], ours: Mapping[str, str]) -> list[str]:
     """The files' lines, then the words; a name without `=` takes our own value."""
     result: list[str] = []
@@ -58,17 +66,20 @@ def environment(files: Iterable[str], words: Iterable[str], ours: Mapping[str, s
     return result
 
 
-def _env_file(path: str, ours: Mapping[str, str]) -> list[str]:
+def _read_lines(path: str) -> list[tuple[int, str]]:
+    """(number, line without leading blanks) of all but comments and empty ones."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
+            numbered = enumerate(file.read().splitlines(), 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"cannot read the environment file {path}: {error}") from error
+        raise Usage(f"cannot read {path}: {error}") from error
+    stripped = ((number, line.lstrip()) for number, line in numbered)
+    return [(number, text) for number, text in stripped if text and not text.startswith("#")]
+
+
+def _env_file(path: str, ours: Mapping[str, str]) -> list[str]:
     found: list[str] = []
-    for number, line in enumerate(lines, 1):
-        text = line.lstrip()
-        if not text or text.startswith("#"):
-            continue
+    for number, text in _read_lines(path):
         name, equals, _ = text.partition("=")
         if not name or re.search(r"\s", name):
             raise Usage(f'{path}, line {number}: "{name}" is no variable name: write NAME=VALUE')
@@ -173,13 +184,25 @@ def moment(text: str, now: float) -> str:
     """Unix seconds as the API takes them: from `10m` or `1h30m` ago, RFC 3339, or Unix seconds."""
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return text
-    if re.fullmatch(rf"(?:{_DURATION.pattern})+", text):
-        ago = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
-        return f"{now - ago:.9f}"
+    if _is_duration(text):
+        return f"{now - nanoseconds(text) / 1e9:.9f}"
     try:
         return f"{datetime.fromisoformat(text).timestamp():.9f}"
     except ValueError:
         raise Usage(f'invalid time "{text}": write 10m, 2026-01-31T12:00:00Z, or Unix seconds') from None
+
+
+def nanoseconds(text: str) -> int:
+    """A duration: `30s`, `1m30s`, `500ms`, `1.5h` (Go's time.ParseDuration); "" is 0."""
+    if not text:
+        return 0
+    if not _is_duration(text):
+        raise Usage(f'invalid duration "{text}": write for example 30s, 1m30s or 500ms')
+    return sum(int(Decimal(number) * _NANOSECONDS[unit]) for number, unit in _DURATION.findall(text))
+
+
+def _is_duration(text: str) -> bool:
+    return re.fullmatch(rf"(?:{_DURATION.pattern})+", text) is not None
 
 
 def filters(words: Iterable[str]) -> dict[str, list[str]]:
