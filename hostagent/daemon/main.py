@@ -22,6 +22,7 @@ from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.engine import Engine
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
+from hostagent.engine.health import Health
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.reconcile import Reconciler
@@ -76,6 +77,7 @@ async def serve(options: Options) -> None:
     endpoints = Endpoints(bridge)
     lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events)
     execs = Execs(containers, events)
+    health = Health(containers, execs, events)
     engine = Engine(
         containers,
         lifecycle,
@@ -94,6 +96,7 @@ async def serve(options: Options) -> None:
     application = Application(engine, images)
     for listener in sockets:
         await application.listen(listener)
+    health.resume()
     reconciler.start_by_policy()
     gc.freeze()
     notify("READY=1")
@@ -102,6 +105,7 @@ async def serve(options: Options) -> None:
     notify("STOPPING=1")
     await application.close()
     await images.close()
+    health.close()
     await lifecycle.close()
     launcher.close()
     bridge.close()

@@ -25,6 +25,7 @@ class ExecConfig(msgspec.Struct, frozen=True):
     env: list[str]
     working_dir: str
     detach_keys: str
+    health_check: bool = False
 
     def process(self) -> ProcessConfig:
         """As `exec inspect` shows it."""
@@ -42,6 +43,14 @@ class ExecState:
     exit_code: int | None = None
     begun: asyncio.Future[protocol.Message] | None = None
     """Done with ExecStarted or ExecFailed."""
+    ended: asyncio.Future[int] | None = None
+    """For a health check: done with its exit code."""
+
+    def end(self, code: int) -> None:
+        """It is over, or never began."""
+        self.exit_code = code
+        if self.ended and not self.ended.done():
+            self.ended.set_result(code)
 
     @property
     def running(self) -> bool:

@@ -114,8 +114,6 @@ class Engine:
             warnings.append(
                 f"Volumes are not supported yet: {paths} of the image is kept in the container's own layer."
             )
-        if image.config.healthcheck:
-            warnings.append("Health checks are not supported yet: that of the image is not run.")
         return wire.ContainerCreated(id=container.id, warnings=warnings)
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from hostagent.wire import Actor, Event
 
@@ -14,6 +14,8 @@ QUEUE = 10_000
 """Events that may wait for one listener; one that is further behind is cut off rather than fed with gaps."""
 
 Filters = Mapping[str, list[str]]
+Observer = Callable[[str, str], None]
+"""Takes the action and the container's ID."""
 
 
 class EventBus:
@@ -22,15 +24,23 @@ class EventBus:
     def __init__(self) -> None:
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._listeners: set[asyncio.Queue[Event | None]] = set()
+        self._observers: list[Observer] = []
         self._last_ns = 0
 
     @property
     def listeners(self) -> int:
         return len(self._listeners)
 
+    def observe(self, observer: Observer) -> None:
+        """Call `observer` for each event about a container, at once and before any listener hears of it."""
+        self._observers.append(observer)
+
     def publish(self, kind: str, action: str, actor_id: str, attributes: Mapping[str, str]) -> None:
         """Tell `action` ("start", "die", "exec_create: ls") of an object of type `kind` ("container", "image", ...)."""
         self._last_ns = stamp = max(time.time_ns(), self._last_ns + 1)
+        if kind == "container":
+            for observer in self._observers:
+                observer(action, actor_id)
         legacy = kind in ("container", "image")
         event = Event(
             status=action if legacy else "",

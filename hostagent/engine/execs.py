@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 from dataclasses import asdict
 from typing import Any
 
@@ -69,7 +70,6 @@ class Execs:
         if execution.begun is not None:
             raise Conflict(f"Error: Exec command {exec_id} is already running")
         self._must_run(container)
-        assert container.link is not None
         config = execution.config
         execution.begun = asyncio.get_running_loop().create_future()
         attach: protocol.Attach | None = None
@@ -85,22 +85,59 @@ class Execs:
                 early=hijacked.early.decode("latin-1"),
             )
             passed = (hijacked.fd,)
-        self._tell(execution, "exec_start")
-        height, width = console_size or (0, 0)
-        container.link.send(
-            protocol.Exec(
-                exec_id=exec_id,
-                process=self._process(container, config),
-                open_stdin=config.open_stdin,
-                config=msgspec.to_builtins(config),
-                attach=asdict(attach) if attach else None,
-                height=height,
-                width=width,
-            ),
-            passed,
-        )
+        self._launch(execution, attach, passed, console_size or (0, 0))
         if attach is None:
             await self._begun(execution)
+
+    def start_check(self, container: Container, command: list[str], output: int) -> ExecState:
+        """A health check's process, under way; all that it says goes raw to the fd `output`, which is taken over.
+
+        It is forgotten at its end: `ended` has its code.
+        """
+        config = ExecConfig(
+            args=command,
+            user=container.config.user,
+            tty=False,
+            open_stdin=False,
+            open_stdout=True,
+            open_stderr=True,
+            env=[],
+            working_dir=container.config.working_dir,
+            detach_keys="",
+            health_check=True,
+        )
+        loop = asyncio.get_running_loop()
+        execution = ExecState(id=secrets.token_hex(32), container=container, config=config)
+        execution.begun, execution.ended = loop.create_future(), loop.create_future()
+        execution.ended.add_done_callback(lambda _: container.execs.pop(execution.id, None))
+        container.execs[execution.id] = execution
+        self._tell(execution, "exec_create")
+        raw = protocol.Attach(stdin=False, stdout=True, stderr=True, multiplexed=False)
+        self._launch(execution, raw, (output,), (0, 0))
+        return execution
+
+    def _launch(
+        self,
+        execution: ExecState,
+        attach: protocol.Attach | None,
+        passed: tuple[int, ...],
+        size: tuple[int, int],
+    ) -> None:
+        """Give it to the shim, with the connection (`passed`) of the client that `attach` describes."""
+        container, config = execution.container, execution.config
+        assert container.link is not None
+        self._tell(execution, "exec_start")
+        height, width = size
+        message = protocol.Exec(
+            exec_id=execution.id,
+            process=self._process(container, config),
+            open_stdin=config.open_stdin,
+            config=msgspec.to_builtins(config),
+            attach=asdict(attach) if attach else None,
+            height=height,
+            width=width,
+        )
+        container.link.send(message, passed)
 
     async def _begun(self, execution: ExecState) -> None:
         assert execution.begun is not None and execution.container.link is not None
@@ -167,6 +204,11 @@ class Execs:
             )
             execution.begun = asyncio.get_running_loop().create_future()
             execution.begun.set_result(protocol.ExecStarted(execution.id, execution.pid))
+            if execution.config.health_check:
+                # Its result is of no use any more; one that hangs has nobody else who would end it.
+                if execution.running and container.link:
+                    container.link.send(protocol.Signal(signal.SIGKILL, execution.id))
+                continue
             container.execs[execution.id] = execution
 
     def _find(self, exec_id: str) -> ExecState:

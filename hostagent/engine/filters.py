@@ -80,7 +80,7 @@ def _one(container: Container, key: str, values: list[str]) -> bool:
         case "network":
             return container.host.network_mode in values
         case "health":
-            return "none" in values
+            return (container.state.health.status if container.state.health else "none") in values
         case "is-task":
             return not any(value.lower() in ("1", "true") for value in values)
         case "expose":

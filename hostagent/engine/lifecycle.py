@@ -197,9 +197,9 @@ class Lifecycle:
             case protocol.ExecStarted():
                 execution.pid = message.pid
             case protocol.ExecFailed():
-                execution.exit_code = EXEC_FAILED
+                execution.end(EXEC_FAILED)
             case protocol.ExecExit():
-                execution.exit_code = message.code
+                execution.end(message.code)
                 self._events.publish(
                     "container",
                     "exec_die",
@@ -219,7 +219,7 @@ class Lifecycle:
         self._endpoints.release(container)
         for execution in container.execs.values():
             if execution.running:
-                execution.exit_code = record.code  # the kernel killed it with the container
+                execution.end(record.code)  # the kernel killed it with the container
         again = not container.removing and restarts.wanted(container.host.restart_policy, state, record.code)
         ended = replace(
             state,

@@ -6,7 +6,7 @@ import posixpath
 
 from msgspec.structs import replace
 
-from hostagent.engine import oci, validate
+from hostagent.engine import healthcheck, oci, validate
 from hostagent.errors import Invalid
 from hostagent.model.image import Image
 from hostagent.wire import ContainerCreate, HostConfig, LogConfig, RestartPolicy
@@ -44,6 +44,7 @@ def complete(body: ContainerCreate, image: Image, container_id: str) -> Containe
         volumes=body.volumes or None,
         labels={**base.labels, **(body.labels or {})},
         exposed_ports={**{key: {} for key in base.exposed_ports}, **body.exposed_ports, **_bound_ports(host)},
+        healthcheck=healthcheck.merge(body.healthcheck, base.healthcheck),
         stop_signal=body.stop_signal or base.stop_signal,
         host_config=_complete_host(host, mode),
     )

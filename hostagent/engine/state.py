@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
 import msgspec
 
-from hostagent.wire.container import NEVER, ContainerState
+from hostagent.engine.healthcheck import HealthState
+from hostagent.engine.timestamps import timestamp
+from hostagent.wire.container import ContainerState
 
 Phase = Literal["created", "running", "restarting", "exited", "dead"]
 
@@ -40,6 +41,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     gateway: str = ""
     mac: str = ""
     ports: tuple[PublishedPort, ...] = ()
+    health: HealthState | None = None
+    """None without a health check. On disk as of the last other change: results alone are not worth a write."""
 
     @property
     def running(self) -> bool:
@@ -59,13 +62,5 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
             error=self.error,
             started_at=timestamp(self.started_ns),
             finished_at=timestamp(self.finished_ns),
+            health=self.health.wire() if self.health else None,
         )
-
-
-def timestamp(time_ns: int) -> str:
-    """RFC 3339 in UTC with nanoseconds, as Docker writes it; Go's zero time for 0."""
-    if not time_ns:
-        return NEVER
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"

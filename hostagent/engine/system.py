@@ -10,7 +10,7 @@ import time
 
 from hostagent import VERSION
 from hostagent.engine.container import Container
-from hostagent.engine.state import timestamp
+from hostagent.engine.timestamps import timestamp
 from hostagent.kernel.cgroup_mounts import hierarchies
 from hostagent.wire import (
     ComponentVersion,

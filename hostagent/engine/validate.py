@@ -10,7 +10,7 @@ import re
 import signal
 from dataclasses import dataclass
 
-from hostagent.engine import limits, mountspec
+from hostagent.engine import healthcheck, limits, mountspec
 from hostagent.errors import Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig
 
@@ -89,8 +89,7 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
         if posixpath.normpath(path) in covered:
             continue
         raise Unsupported(f"anonymous volumes are not supported yet: -v {path} (use -v /path/on/host:{path})")
-    if body.healthcheck and body.healthcheck.test not in ([], ["NONE"]):
-        raise Unsupported("health checks are not supported yet: --health-cmd")
+    healthcheck.check(body.healthcheck)
     _check_log(host)
     _check_restart(host)
     limits.check(host)

@@ -7,7 +7,8 @@ import time
 
 from hostagent.engine import merge, mountspec, ports
 from hostagent.engine.container import Container
-from hostagent.engine.state import State, timestamp
+from hostagent.engine.state import State
+from hostagent.engine.timestamps import timestamp
 from hostagent.wire import (
     Config,
     ContainerInspect,
@@ -98,7 +99,8 @@ def status(state: State) -> str:
     now = time.time_ns()
     match state.phase:
         case "running":
-            return f"Up {ago(now - state.started_ns)}"
+            health = f" ({state.health.phrase})" if state.health else ""
+            return f"Up {ago(now - state.started_ns)}{health}"
         case "restarting":
             return f"Restarting ({state.exit_code}) {ago(now - state.finished_ns)} ago"
         case "exited":
