@@ -25,11 +25,13 @@ from hostagent.engine.execs import Execs
 from hostagent.engine.health import Health
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
+from hostagent.engine.limits import Limits
 from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
+from hostagent.kernel.cgroup_support import support
 from hostagent.network.bridge import BridgeNetwork
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
@@ -71,6 +73,7 @@ async def serve(options: Options) -> None:
     bridge.ensure()
     shims_cgroup = f"{options.cgroup_parent}/shims"
     Cgroup(shims_cgroup).create()
+    limits = Limits(support(Cgroup(shims_cgroup)))
     containers = Containers(database, containers_directory)
     launcher = Launcher(str(options.run), shims_cgroup)
     bundles = Bundles(images, SeccompCache(str(options.root / "seccomp")), options.cgroup_parent)
@@ -88,6 +91,7 @@ async def serve(options: Options) -> None:
         _engine_id(options.root),
         options.mirrors,
         options.insecure,
+        limits,
     )
     reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
     launcher.ensure()

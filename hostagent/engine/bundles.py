@@ -6,13 +6,25 @@ import os
 import socket
 from pathlib import Path
 
-from hostagent.engine import capabilities, merge, mountspec, oci, validate
+import msgspec
+
+from hostagent.engine import capabilities, merge, mountspec, oci, resources, validate
 from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.image.service import ImageService
 from hostagent.model.network import Interface
 from hostagent.network import files
+
+
+class _Linux(msgspec.Struct, rename="camel"):
+    cgroups_path: str = ""
+
+
+class _Document(msgspec.Struct):
+    """The little of a config.json that is needed without its row."""
+
+    linux: _Linux
 
 
 class Bundles:
@@ -26,10 +38,18 @@ class Bundles:
 
     def cgroup(self, container: Container) -> str:
         """Relative to the root of every hierarchy."""
-        return self.cgroup_of(container.id)
+        parent = container.host.cgroup_parent.strip("/") or f"{self._cgroup_parent.strip('/')}/c"
+        return f"/{parent}/{container.id}"
 
-    def cgroup_of(self, container_id: str) -> str:
-        return f"{self._cgroup_parent}/c/{container_id}"
+    @staticmethod
+    def cgroup_written(directory: str) -> str | None:
+        """That of the last start in `directory`, for a container whose row is lost; None if it never started."""
+        try:
+            with open(f"{directory}/config.json", "rb") as file:
+                document = msgspec.json.decode(file.read(), type=_Document)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        return document.linux.cgroups_path or None
 
     @staticmethod
     def make(directory: str) -> None:
@@ -62,6 +82,7 @@ class Bundles:
                 binds=binds,
                 tmpfs=mountspec.parse_tmpfs(host),
                 cgroup=self.cgroup(container),
+                limits=resources.limits(host),
                 cgroup_mounts=self._cgroup_mounts,
             )
         )

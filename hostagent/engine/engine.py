@@ -8,6 +8,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+from msgspec.structs import replace
+
 from hostagent import wire
 from hostagent.engine import (
     attach,
@@ -29,6 +31,7 @@ from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.lifecycle import Lifecycle
+from hostagent.engine.limits import Limits
 from hostagent.errors import Conflict, Invalid, NotFound, Unsupported
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
@@ -54,6 +57,7 @@ class Engine:
         engine_id: str,
         mirrors: Sequence[str],
         insecure: Sequence[str],
+        limits: Limits,
     ) -> None:
         self._containers = containers
         self._lifecycle = lifecycle
@@ -64,6 +68,7 @@ class Engine:
         self._id = engine_id
         self._mirrors = list(mirrors)
         self._insecure = list(insecure)
+        self._limits = limits
 
     # -- create, show
 
@@ -81,6 +86,8 @@ class Engine:
         host = body.host_config or wire.HostConfig()
         mode = validate.network_mode(host)
         validate.check(body, host)
+        checked = self._limits.check(host)
+        body = replace(body, host_config=checked.host)
         self._check_endpoints(body, mode)
         mountspec.refuse_other_mounts(host)
         mountspec.check_targets(host)
@@ -106,7 +113,7 @@ class Engine:
             remove_tree(os.fsencode(container.directory))
             raise
         self._events.publish("container", "create", container.id, container.event_attributes())
-        warnings = []
+        warnings = list(checked.warnings)
         if mode == "host" and host.port_bindings:
             warnings.append("Published ports are discarded when using host network mode")
         if image.config.volumes:

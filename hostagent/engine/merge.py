@@ -73,10 +73,9 @@ def _complete_host(host: HostConfig, mode: str) -> HostConfig:
         runtime=host.runtime or "runc",
         log_config=host.log_config if host.log_config.type else LogConfig(type="json-file", config={}),
         restart_policy=host.restart_policy if host.restart_policy.name else RestartPolicy(name="no"),
-        pids_limit=host.pids_limit or None,
+        pids_limit=host.pids_limit if (host.pids_limit or 0) > 0 else None,
         memory_swap=host.memory_swap or host.memory * 2,
-        oom_kill_disable=None,
-        memory_swappiness=None,
+        oom_kill_disable=bool(host.oom_kill_disable),
         masked_paths=list(oci.MASKED_PATHS),
         readonly_paths=list(oci.READONLY_PATHS),
     )

@@ -16,8 +16,6 @@ from hostagent.wire import ContainerCreate, HostConfig
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHM = 64 * 1024 * 1024
-CPU_PERIOD = 100_000
-"""Microseconds; what `--cpus` is a share of."""
 
 MASKED_PATHS = (
     "/proc/asound",
@@ -76,6 +74,8 @@ class Bundle:
     binds: tuple[BindMount, ...]
     tmpfs: tuple[TmpfsMount, ...]
     cgroup: str
+    limits: Json
+    """The rest of linux.resources, beside the devices."""
     cgroup_mounts: tuple[Json, ...]
 
 
@@ -109,7 +109,7 @@ def render(bundle: Bundle) -> bytes:
             "linux": {
                 "namespaces": namespaces,
                 "cgroupsPath": bundle.cgroup,
-                "resources": resources(host),
+                "resources": {"devices": device_rules(), **bundle.limits},
                 "maskedPaths": MASKED_PATHS,
                 "readonlyPaths": READONLY_PATHS,
                 "sysctl": {**(NETWORK_SYSCTLS if host.network_mode != "host" else {}), **host.sysctls},
@@ -174,39 +174,6 @@ def override(entries: Sequence[str], with_: Sequence[str]) -> list[str]:
         else:
             merged.pop(name, None)
     return list(merged.values())
-
-
-def resources(host: HostConfig) -> Json:
-    """Limits in the spec's units: bytes, microseconds, processes."""
-    memory: Json = {}
-    if host.memory:
-        memory["limit"] = host.memory
-        # Docker: as much swap as memory unless said otherwise; -1 is no limit.
-        memory["swap"] = host.memory_swap or host.memory * 2
-    if host.memory_reservation:
-        memory["reservation"] = host.memory_reservation
-    cpu: Json = {}
-    if host.nano_cpus:
-        cpu["period"] = CPU_PERIOD
-        cpu["quota"] = host.nano_cpus * CPU_PERIOD // 1_000_000_000
-    if host.cpu_period:
-        cpu["period"] = host.cpu_period
-    if host.cpu_quota:
-        cpu["quota"] = host.cpu_quota
-    if host.cpu_shares:
-        cpu["shares"] = host.cpu_shares
-    if host.cpuset_cpus:
-        cpu["cpus"] = host.cpuset_cpus
-    if host.cpuset_mems:
-        cpu["mems"] = host.cpuset_mems
-    result: Json = {"devices": device_rules()}
-    if memory:
-        result["memory"] = memory
-    if cpu:
-        result["cpu"] = cpu
-    if host.pids_limit is not None and host.pids_limit > 0:
-        result["pids"] = {"limit": host.pids_limit}
-    return result
 
 
 def rlimits(host: HostConfig) -> list[Json]:

@@ -83,9 +83,8 @@ class Reconciler:
 
     def _remove_stray(self, name: str) -> None:
         directory = f"{self._directory}/{name}"
-        if lock_held(directory):
-            cgroup = Cgroup(self._bundles.cgroup_of(name))
-            cgroup.kill()
+        if lock_held(directory) and (path := self._bundles.cgroup_written(directory)):
+            Cgroup(path).kill()
         self._launcher.forget(name)
         remove_tree(os.fsencode(directory))
 

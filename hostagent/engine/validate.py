@@ -10,12 +10,11 @@ import re
 import signal
 from dataclasses import dataclass
 
-from hostagent.engine import healthcheck, limits, mountspec
+from hostagent.engine import healthcheck, mountspec
 from hostagent.errors import Invalid, Unsupported
-from hostagent.wire import ContainerCreate, HostConfig
+from hostagent.wire import ContainerCreate, HostConfig, RestartPolicy
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
-RESTART_POLICIES = ("", "no", "always", "on-failure", "unless-stopped")
 SIGNAL_MAX = 64
 
 # field -> the option a person typed
@@ -28,23 +27,7 @@ UNSUPPORTED = {
     "devices": "--device",
     "device_cgroup_rules": "--device-cgroup-rule",
     "device_requests": "--gpus",
-    "cgroup_parent": "--cgroup-parent",
-    "blkio_weight": "--blkio-weight",
-    "blkio_weight_device": "--blkio-weight-device",
-    "blkio_device_read_bps": "--device-read-bps",
-    "blkio_device_write_bps": "--device-write-bps",
-    "blkio_device_read_iops": "--device-read-iops",
-    "blkio_device_write_iops": "--device-write-iops",
-    "cpu_realtime_period": "--cpu-rt-period",
-    "cpu_realtime_runtime": "--cpu-rt-runtime",
-    "kernel_memory": "--kernel-memory",
-    "kernel_memory_tcp": "HostConfig.KernelMemoryTCP",
-    "oom_kill_disable": "--oom-kill-disable",
     "cgroup": "HostConfig.Cgroup",
-    "cpu_count": "HostConfig.CpuCount",
-    "cpu_percent": "HostConfig.CpuPercent",
-    "io_maximum_iops": "HostConfig.IOMaximumIOps",
-    "io_maximum_bandwidth": "HostConfig.IOMaximumBandwidth",
     "masked_paths": "HostConfig.MaskedPaths",
     "readonly_paths": "HostConfig.ReadonlyPaths",
     "annotations": "--annotation",
@@ -58,7 +41,6 @@ ONLY = {
     "cgroupns_mode": ("--cgroupns", ("", "private")),
     "runtime": ("--runtime", ("", "runc")),
     "isolation": ("--isolation", ("", "default")),
-    "memory_swappiness": ("--memory-swappiness", (None, -1)),
     "volume_driver": ("--volume-driver", ("", "local")),
 }
 
@@ -92,7 +74,7 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
     healthcheck.check(body.healthcheck)
     _check_log(host)
     _check_restart(host)
-    limits.check(host)
+    _check_cgroup_parent(host.cgroup_parent)
     security_options(host)
     stop_signal_number(body.stop_signal or "SIGTERM")
 
@@ -173,16 +155,39 @@ def _check_log(host: HostConfig) -> None:
         raise Unsupported(f"log options are not supported yet: --log-opt {next(iter(log.config))}")
 
 
-def _check_restart(host: HostConfig) -> None:
-    policy = host.restart_policy
-    if policy.name not in RESTART_POLICIES:
+def _check_cgroup_parent(path: str) -> None:
+    if path.endswith(".slice") and "/" not in path:
         raise Invalid(
-            f"invalid restart policy: unknown policy '{policy.name}'; "
-            "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            f"cgroup-parent {path} is a systemd slice, and this engine makes cgroups by path (driver cgroupfs): "
+            f"give the path of a cgroup, such as /{path}"
         )
-    if policy.maximum_retry_count < 0:
-        raise Invalid("invalid restart policy: maximum retry count cannot be negative")
-    if policy.maximum_retry_count and policy.name != "on-failure":
-        raise Invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'")
-    if host.auto_remove and policy.name not in ("", "no"):
+    if path and any(part in {"", ".", ".."} for part in path.strip("/").split("/")):
+        raise Invalid(
+            f"invalid cgroup-parent {path!r}: it must name a cgroup below the root, without . and .."
+        )
+
+
+def check_restart(policy: RestartPolicy) -> None:
+    """In Docker's words."""
+    match policy.name:
+        case "" | "always" | "unless-stopped" | "no":
+            if policy.maximum_retry_count:
+                negative = " and cannot be negative" if policy.maximum_retry_count < 0 else ""
+                raise Invalid(
+                    "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+                    + negative
+                )
+        case "on-failure":
+            if policy.maximum_retry_count < 0:
+                raise Invalid("invalid restart policy: maximum retry count cannot be negative")
+        case _:
+            raise Invalid(
+                f"invalid restart policy: unknown policy '{policy.name}'; "
+                "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            )
+
+
+def _check_restart(host: HostConfig) -> None:
+    if host.auto_remove and host.restart_policy.name not in ("", "no"):
         raise Invalid("can't create 'AutoRemove' container with restart policy")
+    check_restart(host.restart_policy)

@@ -1,7 +1,7 @@
 """A cgroup of one name in every hierarchy of the host, so that callers need not know v1 from v2.
 
-What a host lacks (a controller, a file, a value that it refuses) is collected as a warning and never ends a
-container: hosts inside containers have fewer rights than a bare one. Sources: kernel docs, cgroup-v1 and -v2.
+What a host lacks (a controller, a file) is collected as a warning and never ends a container: hosts inside
+containers have fewer rights than a bare one. Sources: kernel docs, cgroup-v1 and -v2.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from itertools import takewhile
 
-from hostagent.kernel import cgroup_devices, process
-from hostagent.kernel.cgroup_files import Write, writes_v1, writes_v2
+from hostagent.kernel import cgroup_freezer, cgroup_limits, control_file, process
 from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
 from hostagent.kernel.fds import owned
 from hostagent.kernel.resources import Resources
 
 Pids = set[int]
 
-_WANTED_CONTROLLERS = frozenset({"cpu", "cpuset", "io", "memory", "pids"})
+_WANTED_CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"})
 """On v2: those that have limits in `Resources`."""
 
 _NOT_BORN_THERE = frozenset({errno.EBUSY, errno.ENOENT, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EROFS})
@@ -61,28 +59,15 @@ class Cgroup:
         return warnings + (self.set(resources) if resources else [])
 
     def set(self, resources: Resources) -> list[str]:
-        """Apply limits to the existing group; warnings for what this host cannot do."""
-        warnings: list[str] = []
-        v2 = next((tree for tree in self.trees if tree.unified), None)
-        enabled = self._controllers_v2(v2) if v2 else frozenset()
-        v1 = {name: tree for tree in self.trees for name in tree.controllers}
-        done: dict[str, bool] = {}
-        refused: list[tuple[Hierarchy, Write]] = []
-        for write in writes_v1(resources):
-            if tree := v1.get(write.controller):
-                done[write.controller] = True
-                if self._apply(tree, write):
-                    refused.append((tree, write))
-        # v1 refuses memory above memory+swap: when both are raised, the first goes through after the second.
-        warnings += filter(None, (self._apply(tree, write) for tree, write in refused))
-        if v2 and resources.devices and "devices" not in v1:
-            self._limit_devices(v2, resources, warnings)
-        for write in writes_v2(resources):
-            if v2 and (write.controller in enabled or write.controller == "cgroup"):
-                warnings += filter(None, (self._apply(v2, write),))
-            elif write.controller not in done and not (write.controller == "io" and "blkio" in done):
-                warnings.append(f"{write.file} not set: this host has no {write.controller} controller")
-        return warnings
+        """Apply limits to the existing group; warnings for what this host lacks. Raises RefusedLimit."""
+        return cgroup_limits.apply(self._places(), resources)
+
+    def change(self, resources: Resources) -> list[str]:
+        """The same for a group that is in use: when a limit is refused, those before it are taken back."""
+        return cgroup_limits.apply(self._places(), resources, undo=True)
+
+    def _places(self) -> tuple[cgroup_limits.Place, ...]:
+        return tuple((tree, self.directory(tree)) for tree in self.trees)
 
     def fork(self, sibling: bool = False) -> Fork:
         """Fork a child that is born in the group where the kernel can do that; it has to join the rest itself.
@@ -109,7 +94,7 @@ class Cgroup:
         data = str(pid).encode()
         for tree in self.trees if trees is None else trees:
             try:
-                _write(f"{self.directory(tree)}/{_members_file(tree, pid)}", data)
+                control_file.write(f"{self.directory(tree)}/{_members_file(tree, pid)}", data)
             except OSError as error:
                 if error.errno not in {errno.ENOENT, errno.EROFS, errno.EACCES}:
                     raise
@@ -127,7 +112,7 @@ class Cgroup:
             # The process's path is told from the host's root, ours from the mount's: they meet at our group.
             _, found, below = (place or "").partition(f"/{inside}")
             if found:
-                _write(f"{self.directory(tree)}{below}/{_members_file(tree, 0)}", b"0")
+                control_file.write(f"{self.directory(tree)}{below}/{_members_file(tree, 0)}", b"0")
 
     def pids(self) -> Pids:
         """Processes of the group and of all groups below it, as this process's PID namespace sees them."""
@@ -180,9 +165,9 @@ class Cgroup:
         for tree in self.trees:
             directory = self.directory(tree)
             if tree.unified:
-                count = _counter(f"{directory}/memory.events", "oom_kill")
+                count = control_file.counter(f"{directory}/memory.events", "oom_kill")
             elif "memory" in tree.controllers:
-                count = _counter(f"{directory}/memory.oom_control", "oom_kill")  # Linux 4.13
+                count = control_file.counter(f"{directory}/memory.oom_control", "oom_kill")  # Linux 4.13
             else:
                 continue
             if count:
@@ -190,11 +175,19 @@ class Cgroup:
         return 0
 
     def freeze(self) -> bool:
-        """Stop all processes of the group; False when this host has no freezer."""
-        return self._freezer(b"1", b"FROZEN")
+        """Begin to stop all processes of the group; False when this host has no freezer."""
+        return cgroup_freezer.freeze(self._places())
 
     def thaw(self) -> bool:
-        return self._freezer(b"0", b"THAWED")
+        return cgroup_freezer.thaw(self._places())
+
+    def frozen(self) -> bool:
+        """Whether `freeze` was asked for, and not taken back."""
+        return cgroup_freezer.asked(self._places())
+
+    def stands_still(self) -> bool:
+        """Whether `freeze` has reached every process."""
+        return cgroup_freezer.reached(self._places())
 
     def exists(self) -> bool:
         return any(os.path.isdir(self.directory(tree)) for tree in self.trees)
@@ -202,25 +195,10 @@ class Cgroup:
     def _kill_unified(self, tree: Hierarchy) -> bool:
         """In one write (Linux 5.14); False for an older kernel, or without the group."""
         try:
-            _write(f"{self.directory(tree)}/cgroup.kill", b"1")
+            control_file.write(f"{self.directory(tree)}/cgroup.kill", b"1")
         except OSError:
             return False
         return True
-
-    def _freezer(self, unified: bytes, legacy: bytes) -> bool:
-        for tree in self.trees:
-            if tree.unified:
-                file, value = "cgroup.freeze", unified
-            elif "freezer" in tree.controllers:
-                file, value = "freezer.state", legacy
-            else:
-                continue
-            try:
-                _write(f"{self.directory(tree)}/{file}", value)
-            except OSError:
-                continue
-            return True
-        return False
 
     def _make(self, tree: Hierarchy, warnings: list[str]) -> bool:
         directory = tree.mountpoint
@@ -256,28 +234,6 @@ class Cgroup:
             _inherit_cpuset(os.path.dirname(directory), directory)
         return True
 
-    def _controllers_v2(self, tree: Hierarchy) -> frozenset[str]:
-        try:
-            return frozenset(_read(f"{self.directory(tree)}/cgroup.controllers").split())
-        except OSError:
-            return frozenset()
-
-    def _limit_devices(self, tree: Hierarchy, resources: Resources, warnings: list[str]) -> None:
-        try:
-            cgroup_devices.attach(self.directory(tree), resources.devices)
-        except OSError as error:
-            warnings.append(f"access to devices is not limited: {error.strerror or error}")
-
-    def _apply(self, tree: Hierarchy, write: Write) -> str | None:
-        """A warning when it cannot be done."""
-        try:
-            _write(f"{self.directory(tree)}/{write.file}", write.value.encode())
-        except FileNotFoundError:
-            return f"{write.file} not set: this kernel has no such control"
-        except OSError as error:
-            return f"{write.file} = {write.value} not set: {error.strerror}"
-        return None
-
 
 def _members_file(tree: Hierarchy, pid: int) -> str:
     """v1: one thread that moves itself takes no lock, and so waits for no grace period (Linux 5.5)."""
@@ -286,17 +242,17 @@ def _members_file(tree: Hierarchy, pid: int) -> str:
 
 def _places(pid: int) -> dict[tuple[str, ...], str]:
     """Path in each hierarchy, by its controllers as `Hierarchy` has them (/proc/PID/cgroup, cgroups(7))."""
-    lines = (line.split(":", 2) for line in _read(f"/proc/{pid}/cgroup").splitlines())
+    lines = (line.split(":", 2) for line in control_file.read(f"/proc/{pid}/cgroup").splitlines())
     return {tuple(filter(None, names.split(","))): path for _, names, path in lines}
 
 
 def _enable_controllers(directory: str) -> None:
     """Hand controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
-    wanted = _WANTED_CONTROLLERS & set(_read(f"{directory}/cgroup.controllers").split())
-    wanted -= set(_read(f"{directory}/cgroup.subtree_control").split())
+    wanted = _WANTED_CONTROLLERS & set(control_file.read(f"{directory}/cgroup.controllers").split())
+    wanted -= set(control_file.read(f"{directory}/cgroup.subtree_control").split())
     for name in sorted(wanted):
         try:
-            _write(f"{directory}/cgroup.subtree_control", f"+{name}".encode())
+            control_file.write(f"{directory}/cgroup.subtree_control", f"+{name}".encode())
         except OSError:
             continue  # busy with processes of its own, or not delegated: set() warns about what is missing
 
@@ -304,7 +260,7 @@ def _enable_controllers(directory: str) -> None:
 def _inherit_cpuset(parent: str, directory: str) -> None:
     """A new v1 cpuset has neither CPUs nor memory nodes, and takes no process until it has both."""
     for file in ("cpuset.cpus", "cpuset.mems"):
-        _write(f"{directory}/{file}", _read(f"{parent}/{file}").encode())
+        control_file.write(f"{directory}/{file}", control_file.read(f"{parent}/{file}").encode())
 
 
 def _remove_tree(directory: str, deadline: float) -> None:
@@ -344,30 +300,6 @@ def _children(directory: str) -> list[str]:
 def _pids(directory: str) -> list[int]:
     try:
         # 0 stands for a process outside our PID namespace, and for our own process group where a pid is expected.
-        return [pid for pid in map(int, _read(f"{directory}/cgroup.procs").split()) if pid]
+        return [pid for pid in map(int, control_file.read(f"{directory}/cgroup.procs").split()) if pid]
     except OSError:  # gone meanwhile, or a threaded group, whose processes its parent lists
         return []
-
-
-def _counter(path: str, key: str) -> int:
-    try:
-        lines = _read(path).splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.split()[0] == key), 0)
-
-
-def _read(path: str) -> str:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return b"".join(takewhile(bool, iter(lambda: os.read(fd, 65536), None))).decode()
-    finally:
-        os.close(fd)
-
-
-def _write(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)

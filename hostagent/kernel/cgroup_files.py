@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hostagent.kernel.resources import DeviceRule, DeviceValue, Resources
+from hostagent.kernel.resources import DeviceRule, DeviceValue, HugepageLimit, Resources
 
 
 @dataclass(frozen=True)
 class Write:
-    """One value for one file of one controller."""
+    """One value for one file of one controller; `instead` is for kernels that have no such file."""
 
     controller: str
     file: str
     value: str
+    instead: Write | None = None
 
     def describe(self) -> str:
         return f"cgroup {self.file} = {self.value}"
@@ -45,9 +46,15 @@ def writes_v1(resources: Resources) -> tuple[Write, ...]:
     add("cpuset", "cpuset.mems", r.cpuset_mems or None)
     if r.pids_limit:
         add("pids", "pids.max", r.pids_limit if r.pids_limit > 0 else "max")
-    add("blkio", "blkio.bfq.weight", r.blkio_weight or None)
+    found += [_hugepages(limit, "limit_in_bytes") for limit in r.hugepages]
+    if r.blkio_weight:
+        # The CFQ scheduler's file, and that of its successor (Linux 5.0).
+        bfq = Write("blkio", "blkio.bfq.weight", str(r.blkio_weight))
+        found.append(Write("blkio", "blkio.weight", bfq.value, bfq))
+    for value in r.blkio_weight_device:
+        bfq = Write("blkio", "blkio.bfq.weight_device", _device_value(value, ""))
+        found.append(Write("blkio", "blkio.weight_device", bfq.value, bfq))
     for file, values in (
-        ("blkio.bfq.weight_device", r.blkio_weight_device),
         ("blkio.throttle.read_bps_device", r.read_bps),
         ("blkio.throttle.write_bps_device", r.write_bps),
         ("blkio.throttle.read_iops_device", r.read_iops),
@@ -80,8 +87,10 @@ def writes_v2(resources: Resources) -> tuple[Write, ...]:
     add("cpuset", "cpuset.mems", r.cpuset_mems or None)
     if r.pids_limit:
         add("pids", "pids.max", r.pids_limit if r.pids_limit > 0 else "max")
+    found += [_hugepages(limit, "max") for limit in r.hugepages]
     if r.blkio_weight:
-        add("io", "io.bfq.weight", r.blkio_weight)
+        plain = Write("io", "io.weight", str(io_weight(r.blkio_weight)))
+        found.append(Write("io", "io.bfq.weight", str(r.blkio_weight), plain))
     for key, values in (
         ("rbps", r.read_bps),
         ("wbps", r.write_bps),
@@ -92,14 +101,22 @@ def writes_v2(resources: Resources) -> tuple[Write, ...]:
             add("io", "io.max", _device_value(value, f"{key}="))
     for value in r.blkio_weight_device:
         add("io", "io.bfq.weight", _device_value(value, ""))
-    for file, text in r.unified:
-        add(file.partition(".")[0], file, text)
     return tuple(found)
+
+
+def writes_unified(resources: Resources) -> tuple[Write, ...]:
+    """Files of v2 that are written as they were given."""
+    return tuple(Write(file.partition(".")[0], file, text) for file, text in resources.unified)
 
 
 def weight_from_shares(shares: int) -> int:
     """cgroup v1 shares (2..262144, default 1024) as v2 weight (1..10000), on the line that OCI runtimes use."""
     return 1 + ((min(max(shares, 2), 262_144) - 2) * 9_999) // 262_142
+
+
+def io_weight(weight: int) -> int:
+    """A blkio weight (10..1000, BFQ's too) as io.weight (1..10000), on the line that OCI runtimes use."""
+    return 1 + (max(weight, 10) - 10) * 9_999 // 990
 
 
 def swap_v2(limit: int | None, swap: int | None) -> str | None:
@@ -109,6 +126,10 @@ def swap_v2(limit: int | None, swap: int | None) -> str | None:
     if swap < 0:
         return "max"
     return str(swap - limit) if limit is not None and limit >= 0 else str(swap)
+
+
+def _hugepages(limit: HugepageLimit, what: str) -> Write:
+    return Write("hugetlb", f"hugetlb.{limit.size}.{what}", str(limit.limit))
 
 
 def _size(value: int | None) -> str | None:

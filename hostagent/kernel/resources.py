@@ -26,6 +26,14 @@ class DeviceValue:
 
 
 @dataclass(frozen=True)
+class HugepageLimit:
+    """At most `limit` bytes in pages of `size`, which is written as the kernel does: "2MB", "1GB"."""
+
+    size: str
+    limit: int
+
+
+@dataclass(frozen=True)
 class Resources:
     """None: leave as the kernel has it. Sizes are bytes, -1 is unlimited; periods and quotas microseconds."""
 
@@ -51,5 +59,6 @@ class Resources:
     read_iops: tuple[DeviceValue, ...] = ()
     write_iops: tuple[DeviceValue, ...] = ()
     devices: tuple[DeviceRule, ...] = ()
+    hugepages: tuple[HugepageLimit, ...] = ()
     unified: tuple[tuple[str, str], ...] = ()
     """cgroup v2 files to write as they are."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hostagent.errors import Invalid
@@ -42,7 +43,7 @@ def decide(process: Process, seccomp_path: str | None) -> tuple[Rights, list[str
     Raises Invalid for an unknown limit, OSError when the filter cannot be read.
     """
     warnings: list[str] = []
-    powerful = bool(libc.capget()[0] >> CAP_SYS_RESOURCE & 1)
+    powerful = _powerful()
     rlimits = tuple(_rlimit(limit, powerful, warnings) for limit in process.rlimits)
     seccomp = b""
     if seccomp_path:
@@ -56,6 +57,22 @@ def decide(process: Process, seccomp_path: str | None) -> tuple[Rights, list[str
         caps = caps.limited_to(capabilities.bounding())
     adjustment = _oom(process.oom_score_adj, powerful, warnings)
     return Rights(rlimits, caps, process.no_new_privileges, seccomp, adjustment), warnings
+
+
+def clamps(oom_score_adj: int | None, limits: Sequence[tuple[str, int, int]]) -> list[str]:
+    """What a start would clamp, told beforehand; limits are (name as "nofile", soft, hard), -1 for none."""
+    warnings: list[str] = []
+    powerful = _powerful()
+    _oom(oom_score_adj, powerful, warnings)
+    for name, soft, hard in limits:
+        kind = f"RLIMIT_{name.upper()}"
+        if hasattr(resource, kind):  # another one is refused elsewhere
+            _rlimit(Rlimit(kind, soft, hard), powerful, warnings)
+    return warnings
+
+
+def _powerful() -> bool:
+    return bool(libc.capget()[0] >> CAP_SYS_RESOURCE & 1)
 
 
 def _rlimit(limit: Rlimit, powerful: bool, warnings: list[str]) -> tuple[int, int, int]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from hostagent.errors import Invalid, Unsupported
-from hostagent.kernel.resources import DeviceRule, DeviceValue, Resources
+from hostagent.kernel.resources import DeviceRule, DeviceValue, HugepageLimit, Resources
 from hostagent.runtime.spec_fields import Fields
+
+_PAGE_SIZE = re.compile(r"[1-9][0-9]*[KMG]B")
 
 
 def resources(entry: Fields) -> Resources:
-    for name in ("hugepageLimits", "network", "rdma"):
+    for name in ("network", "rdma"):
         if entry.has(name):
             raise Unsupported(f"config.json: {entry.name(name)} is not supported")
     memory, cpu, block = entry.child("memory"), entry.child("cpu"), entry.child("blockIO")
@@ -34,6 +38,7 @@ def resources(entry: Fields) -> Resources:
         read_iops=_values(block, "throttleReadIOPSDevice", "rate"),
         write_iops=_values(block, "throttleWriteIOPSDevice", "rate"),
         devices=tuple(_rule(rule) for rule in entry.children("devices")),
+        hugepages=tuple(_hugepages(item) for item in entry.children("hugepageLimits")),
         unified=tuple(_unified(entry)),
     )
 
@@ -47,6 +52,13 @@ def device_number(entry: Fields) -> tuple[int, int]:
 
 def _values(entry: Fields, key: str, number: str) -> tuple[DeviceValue, ...]:
     return tuple(DeviceValue(*device_number(item), item.number(number) or 0) for item in entry.children(key))
+
+
+def _hugepages(entry: Fields) -> HugepageLimit:
+    size, limit = entry.string("pageSize") or "", entry.number("limit")
+    if not _PAGE_SIZE.fullmatch(size) or limit is None or limit < 0:
+        raise Invalid(f'config.json: {entry.name("")} needs a pageSize such as "2MB" and a limit in bytes')
+    return HugepageLimit(size, limit)
 
 
 def _rule(entry: Fields) -> DeviceRule:

@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.kernel.cgroup_files import Write, swap_v2, weight_from_shares, writes_v1, writes_v2
+from hostagent.kernel.cgroup_files import (
+    Write,
+    io_weight,
+    swap_v2,
+    weight_from_shares,
+    writes_unified,
+    writes_v1,
+    writes_v2,
+)
 from hostagent.kernel.cgroup_mounts import Hierarchy, parse
-from hostagent.kernel.resources import DeviceRule, DeviceValue, Resources
+from hostagent.kernel.cgroup_support import support
+from hostagent.kernel.resources import DeviceRule, DeviceValue, HugepageLimit, Resources
 
 MIB = 1 << 20
 
@@ -46,27 +55,25 @@ def test_common_limits_on_v1() -> None:
 
 
 def test_common_limits_on_v2() -> None:
-    found = lines(
-        writes_v2(
-            Resources(
-                memory_limit=64 * MIB,
-                memory_swap=128 * MIB,
-                memory_reservation=32 * MIB,
-                cpu_shares=1024,
-                cpu_quota=50_000,
-                pids_limit=-1,
-                read_bps=(DeviceValue(8, 0, 1000),),
-                unified=(("memory.high", "1000"),),
-            )
-        )
+    limits = Resources(
+        memory_limit=64 * MIB,
+        memory_swap=128 * MIB,
+        memory_reservation=32 * MIB,
+        cpu_shares=1024,
+        cpu_quota=50_000,
+        pids_limit=-1,
+        read_bps=(DeviceValue(8, 0, 1000),),
+        hugepages=(HugepageLimit("2MB", 4 * MIB),),
+        unified=(("memory.high", "1000"),),
     )
-    assert found == [
+    assert lines(writes_v2(limits) + writes_unified(limits)) == [
         f"memory.max {64 * MIB}",
         f"memory.low {32 * MIB}",
         f"memory.swap.max {64 * MIB}",
         "cpu.weight 39",
         "cpu.max 50000 100000",
         "pids.max max",
+        f"hugetlb.2MB.max {4 * MIB}",
         "io.max 8:0 rbps=1000",
         "memory.high 1000",
     ]
@@ -90,6 +97,11 @@ def test_devices_on_v1() -> None:
 )
 def test_weight(shares: int, weight: int) -> None:
     assert weight_from_shares(shares) == weight
+
+
+@pytest.mark.parametrize(("blkio", "weight"), [(10, 1), (100, 910), (500, 4950), (1000, 10_000)])
+def test_weight_of_block_io(blkio: int, weight: int) -> None:
+    assert io_weight(blkio) == weight
 
 
 @pytest.mark.parametrize(
@@ -168,6 +180,28 @@ def test_v2_limits_go_to_their_files(v2_host: Cgroup, tmp_path: Path) -> None:
         "pids.max": "5",
     }
     assert v2_host.oom_kills() == 3
+
+
+def test_v2_weight_of_block_io_where_there_is_no_bfq(v2_host: Cgroup, tmp_path: Path) -> None:
+    (tmp_path / "engine/c/io.weight").touch()
+    assert v2_host.set(Resources(blkio_weight=100)) == []
+    assert (tmp_path / "engine/c/io.weight").read_text() == "910"
+    (tmp_path / "engine/c/io.bfq.weight").touch()
+    assert v2_host.set(Resources(blkio_weight=100)) == []
+    assert (tmp_path / "engine/c/io.bfq.weight").read_text() == "100"
+
+
+def test_what_v2_can_do_is_asked_from_the_group(v2_host: Cgroup, tmp_path: Path) -> None:
+    (tmp_path / "engine/c/cpuset.cpus.effective").write_text("0-3\n")
+    found = support(v2_host)
+    assert (found.unified, found.memory, found.memory_swap, found.pids, found.cpus) == (
+        True,
+        True,
+        True,
+        True,
+        "0-3",
+    )
+    assert not (found.memory_swappiness or found.oom_kill_disable or found.cpu_realtime or found.blkio_weight)
 
 
 def test_v2_controllers_are_handed_down_to_the_parent_of_the_group(v2_host: Cgroup, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def test_all_that_is_acted_on() -> None:
         ({"linux": {"namespaces": [{"type": "user"}]}}, Unsupported, "'user' namespaces"),
         ({"linux": {"uidMappings": [{}]}}, Unsupported, "linux.uidMappings"),
         ({"linux": {"devices": [{"path": "/dev/x", "type": "z"}]}}, Invalid, "linux.devices[0]"),
-        ({"linux": {"resources": {"hugepageLimits": [{}]}}}, Unsupported, "hugepageLimits"),
+        ({"linux": {"resources": {"hugepageLimits": [{}]}}}, Invalid, "hugepageLimits[0]"),
+        ({"linux": {"resources": {"rdma": {"mlx": {}}}}}, Unsupported, "rdma"),
         ({"linux": {"resources": {"unified": {"../x": "1"}}}}, Invalid, "control file"),
     ],
 )
