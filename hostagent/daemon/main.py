@@ -23,6 +23,7 @@ from hostagent.engine.engine import Engine
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.health import Health
+from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
@@ -74,11 +75,12 @@ async def serve(options: Options) -> None:
     shims_cgroup = f"{options.cgroup_parent}/shims"
     Cgroup(shims_cgroup).create()
     limits = Limits(support(Cgroup(shims_cgroup)))
-    containers = Containers(database, containers_directory)
+    later = Later()
+    containers = Containers(database, containers_directory, later)
     launcher = Launcher(str(options.run), shims_cgroup)
     bundles = Bundles(images, SeccompCache(str(options.root / "seccomp")), options.cgroup_parent)
     endpoints = Endpoints(bridge)
-    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events)
+    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later)
     execs = Execs(containers, events)
     health = Health(containers, execs, events)
     engine = Engine(
@@ -101,7 +103,7 @@ async def serve(options: Options) -> None:
     for listener in sockets:
         await application.listen(listener)
     health.resume()
-    reconciler.start_by_policy()
+    lifecycle.start_by_policy()
     gc.freeze()
     notify("READY=1")
     log.info("ready (pid %d), %d containers", os.getpid(), len(containers.all()))
@@ -111,6 +113,7 @@ async def serve(options: Options) -> None:
     await images.close()
     health.close()
     await lifecycle.close()
+    later.close()
     launcher.close()
     bridge.close()
     database.close()

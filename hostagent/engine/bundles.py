@@ -13,6 +13,7 @@ from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.image.service import ImageService
+from hostagent.kernel.cgroup import Cgroup
 from hostagent.model.network import Interface
 from hostagent.network import files
 
@@ -50,6 +51,11 @@ class Bundles:
         except (FileNotFoundError, msgspec.DecodeError):
             return None
         return document.linux.cgroups_path or None
+
+    def groups(self) -> set[str]:
+        """Cgroups that exist, in any hierarchy, of containers that chose no other parent."""
+        parent = f"/{self._cgroup_parent.strip('/')}/c"
+        return {f"{parent}/{name}" for name in Cgroup(parent).children()}
 
     @staticmethod
     def make(directory: str) -> None:

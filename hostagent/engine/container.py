@@ -9,6 +9,7 @@ import msgspec
 
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.state import State
+from hostagent.errors import EngineError
 from hostagent.runtime import protocol
 from hostagent.wire import ContainerCreate, HostConfig, ProcessConfig
 
@@ -84,6 +85,8 @@ class Container:
     """Held by start, restart and remove; never while waiting for a stop."""
     restart: asyncio.Task[None] | None = None
     removing: bool = False
+    removal: asyncio.Future[EngineError | None] | None = None
+    """Of the last attempt to remove it: done with what went wrong, or None."""
     gone: bool = False
     """Removed: only clients that hear of it late still hold this object."""
 

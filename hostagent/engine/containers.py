@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hostagent.engine.container import Container
+from hostagent.engine.later import Later
 from hostagent.engine.state import State
 from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.statedb.database import Database
@@ -14,8 +15,9 @@ from hostagent.wire import ContainerCreate, decode, encode
 class Containers:
     """The index; rows are written through, never read after start-up."""
 
-    def __init__(self, database: Database, directory: str) -> None:
+    def __init__(self, database: Database, directory: str, later: Later) -> None:
         self._database = database
+        self._later = later
         self._directory = directory
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, Container] = {}
@@ -75,10 +77,14 @@ class Containers:
         self._index(container)
 
     def save(self, container: Container, state: State) -> None:
-        """Give it a new state, on disk and in memory. A container that is gone already has none."""
+        """Give it a new state, in memory and on disk (later, when that is full). One that is gone already has none."""
         container.state = state
+        self._later.run("state", container.id, lambda: self._write_state(container))
+
+    def _write_state(self, container: Container) -> None:
         self._database.execute(
-            "UPDATE containers SET state = ? WHERE id = ?", (msgspec.json.encode(state), container.id)
+            "UPDATE containers SET state = ? WHERE id = ?",
+            (msgspec.json.encode(container.state), container.id),
         )
 
     def rename(self, container: Container, name: str) -> None:

@@ -187,8 +187,9 @@ class Execs:
             raise Invalid(f"exec {exec_id} is not running: start it first")
         if execution.exit_code is not None:
             raise NotFound(f"process does not exist {exec_id}: not found")
-        if not execution.begun.done():
-            await asyncio.wait({execution.begun}, timeout=START_LIMIT)
+        if not execution.begun.done() and execution.container.link:
+            either: set[asyncio.Future[Any]] = {execution.begun, execution.container.link.closed}
+            await asyncio.wait(either, timeout=START_LIMIT, return_when=asyncio.FIRST_COMPLETED)
         if execution.container.link:
             execution.container.link.send(protocol.Resize(height, width, exec_id))
 

@@ -7,10 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections import deque
 
 from hostagent.engine.shimlink import OnMessage, ShimLink, Undelivered
 from hostagent.kernel import fds
 from hostagent.runtime import protocol
+
+END_LIMIT = 2.0
+"""Seconds for a launcher to notice that its daemon has closed the connection."""
 
 
 class Launcher:
@@ -21,6 +25,8 @@ class Launcher:
         self._shims_cgroup = shims_cgroup
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._outbox: deque[tuple[bytes, socket.socket]] = deque()
+        """Launches that a busy launcher (one that still imports, say) has no room for: the daemon never blocks."""
         os.makedirs(self._sockets, mode=0o700, exist_ok=True)
 
     def socket_path(self, container_id: str) -> str:
@@ -33,6 +39,7 @@ class Launcher:
         if self._control is not None:
             return self._control
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -54,12 +61,21 @@ class Launcher:
         self._forget()
 
     def _forget(self) -> None:
+        """Its end of what it did not take is closed: those births are found to have failed, and tried again."""
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control.fileno())
+            asyncio.get_running_loop().remove_writer(self._control.fileno())
             self._control.close()
             self._control = None
+        for _, theirs in self._outbox:
+            theirs.close()
+        self._outbox.clear()
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(END_LIMIT)
+            except subprocess.TimeoutExpired:  # stopped, say
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def launch(
@@ -72,17 +88,34 @@ class Launcher:
             bundle=bundle,
             socket_path=self.socket_path(container_id),
         ).encode()
-        with theirs:
-            try:
-                fds.send_message(self.ensure(), message, (theirs.fileno(),))
-            except OSError:  # it died since we last looked
-                self._forget()
-                fds.send_message(self.ensure(), message, (theirs.fileno(),))
+        self.ensure()
+        self._outbox.append((message, theirs))
+        self._flush()
         return ShimLink(ours, on_message, undelivered)
 
+    def _flush(self) -> None:
+        while self._outbox and self._control is not None:
+            message, theirs = self._outbox[0]
+            try:
+                fds.send_message(self._control, message, (theirs.fileno(),))
+            except BlockingIOError:
+                asyncio.get_running_loop().add_writer(self._control.fileno(), self._writable)
+                return
+            except OSError:  # it died since we last looked
+                self._forget()
+                return
+            self._outbox.popleft()
+            theirs.close()
+
+    def _writable(self) -> None:
+        if self._control is not None:
+            asyncio.get_running_loop().remove_writer(self._control.fileno())
+        self._flush()
+
     def reconnect(self, container_id: str, on_message: OnMessage, undelivered: Undelivered) -> ShimLink:
-        """To a shim that an earlier daemon had launched. OSError when nobody listens."""
+        """To a shim that an earlier daemon had launched. OSError when nobody listens, or hears us."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.setblocking(False)  # EAGAIN: earlier daemons still wait to be heard, so it does not go on
         try:
             connection.connect(self.socket_path(container_id))
         except OSError:

@@ -15,12 +15,13 @@ from collections.abc import Coroutine, Sequence
 
 from msgspec.structs import replace
 
-from hostagent.engine import restarts, startfailure, validate, waiting
+from hostagent.engine import restarts, shims, startfailure, validate, waiting
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
+from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.starting import Starter, StartError
@@ -32,7 +33,8 @@ from hostagent.runtime.program import EXEC_FAILED
 
 log = logging.getLogger(__name__)
 
-SHIM_END_LIMIT = 30.0
+SHIM_END_LIMIT = 10.0
+LET_GO_LIMIT = 1.0
 KILL_LIMIT = 10.0
 DEFAULT_STOP_TIMEOUT = 10
 
@@ -47,14 +49,18 @@ class Lifecycle:
         bundles: Bundles,
         endpoints: Endpoints,
         events: EventBus,
+        later: Later,
     ) -> None:
         self._containers = containers
+        self._later = later
         self._launcher = launcher
         self._bundles = bundles
         self._endpoints = endpoints
         self._events = events
         self._starter = Starter(bundles, endpoints, self._launch)
         self._background: set[asyncio.Task[None]] = set()
+        self._restarts_held = True
+        """Until the network is reconciled: what is to be started again waits for `start_by_policy`."""
 
     # -- start
 
@@ -95,10 +101,24 @@ class Lifecycle:
                 "the container's shim ended before it could start it: see shim.log beside its config.json"
             )
         except (EngineError, OSError) as error:
-            self._endpoints.release(container)
+            self._release(container)
             await self._settled(container)
+            await self._end_group(container)  # a shim that was killed meanwhile may have left init in it
             self._not_started(container, error)
             raise
+
+    def _release(self, container: Container) -> None:
+        self._later.run("release", container.id, lambda: self._endpoints.release(container))
+
+    async def _end_group(self, container: Container) -> None:
+        """Kill what may be left of a container whose shim is gone. What does not die keeps its group."""
+        cgroup = Cgroup(self._bundles.cgroup(container))
+        if not cgroup.exists():
+            return
+        try:
+            await asyncio.to_thread(cgroup.end)
+        except OSError as error:
+            log.error("container %s: its cgroup stays: %s", container.id[:12], error)
 
     def _launch(self, container: Container) -> ShimLink:
         link = self._launcher.launch(
@@ -150,9 +170,13 @@ class Lifecycle:
                 log.error("container %s: unexpected %s", container.id[:12], type(message).__name__)
 
     def undelivered(self, container: Container, message: protocol.Message, passed: Sequence[int]) -> None:
-        """Its shim was gone before it could take this. A client that waits is answered; others see their stream end."""
+        """Its shim was gone before it could take this. A client that waits is answered, one that is attached to a start
+        goes to the shim of the next attempt, others see their stream end."""
         if isinstance(message, protocol.Await):
             waiting.give_back(container, message.removed, passed)
+            return
+        if isinstance(message, protocol.Attach) and container.begun and not container.begun.done():
+            container.pending += [(message, fd) for fd in passed]
             return
         for fd in passed:
             os.close(fd)
@@ -216,9 +240,9 @@ class Lifecycle:
         state = container.state
         if state.phase not in ("running", "created", "restarting"):
             return
-        self._endpoints.release(container)
+        self._release(container)
         for execution in container.execs.values():
-            if execution.running:
+            if execution.begun is not None and execution.exit_code is None:
                 execution.end(record.code)  # the kernel killed it with the container
         again = not container.removing and restarts.wanted(container.host.restart_policy, state, record.code)
         ended = replace(
@@ -252,12 +276,23 @@ class Lifecycle:
         elif container.host.auto_remove and not container.removing:
             self.spawn(self.remove(container, force=True))
 
-    def revive(self, container: Container) -> None:
-        """Its restart policy wants it running, now that there is a daemon again."""
-        self._containers.save(container, replace(container.state, phase="restarting", stopped_by_hand=False))
-        self._restart_in(container, 0)
+    def start_by_policy(self) -> None:
+        """What the restart policies want after a daemon's start; from now on they act at once. As in Docker the count
+        of restarts begins anew, and `always` forgets that it was stopped by hand."""
+        self._restarts_held = False
+        for container in self._containers.all():
+            state = container.state
+            if state.phase == "restarting" or (
+                state.phase == "exited" and restarts.wanted_at_boot(container.host.restart_policy, state)
+            ):
+                self._containers.save(
+                    container, replace(state, phase="restarting", restarts=0, stopped_by_hand=False)
+                )
+                self._restart_in(container, 0)
 
     def _restart_in(self, container: Container, seconds: float) -> None:
+        if self._restarts_held:
+            return
         container.restart = asyncio.create_task(self._restart_later(container, seconds))
         container.restart.add_done_callback(self._spawned_done)
 
@@ -292,13 +327,20 @@ class Lifecycle:
                 self._containers.save(container, replace(container.state, phase="exited"))
 
     async def _settled(self, container: Container) -> None:
-        """Until the shim of the last run is gone: its folder is then ours."""
-        if container.link:
-            await asyncio.wait({container.link.closed}, timeout=SHIM_END_LIMIT)
-            if not container.link.closed.done():
-                # A client that is attached and does not read keeps the shim; it has had its time.
-                container.link.leave()
-            container.link = None
+        """Until the shim of the last run is gone, or has let go of its folder (a client that is attached and does not
+        read keeps it for longer): the folder is then ours."""
+        link = container.link
+        if link is None:
+            return
+        await asyncio.wait({link.closed}, timeout=LET_GO_LIMIT)
+        deadline = time.monotonic() + SHIM_END_LIMIT
+        while not link.closed.done() and shims.lock_held(container.directory):
+            if time.monotonic() > deadline:
+                shims.end(container.directory)
+                deadline += SHIM_END_LIMIT
+            await asyncio.wait({link.closed}, timeout=0.1)
+        link.leave()
+        container.link = None
 
     # -- stop, kill
 
@@ -306,7 +348,8 @@ class Lifecycle:
         """The stop signal, `timeout` seconds (-1: for ever), then SIGKILL. NotModified when it does not run."""
         if container.state.phase == "restarting":
             self.cancel_restart(container)
-            self._containers.save(container, replace(container.state, stopped_by_hand=True))
+            self._containers.save(container, replace(container.state, phase="exited", stopped_by_hand=True))
+            waiting.start_failed(container, container.state.exit_code)
             return
         if container.state.phase != "running":
             raise NotModified("container is already stopped")
@@ -325,6 +368,10 @@ class Lifecycle:
         await asyncio.wait({ended}, timeout=None if timeout < 0 else timeout)
         if not ended.done():
             self._signal(container, signal.SIGKILL)
+            await asyncio.wait({ended}, timeout=KILL_LIMIT)
+        if not ended.done():
+            # Its shim does not do as it is told (stopped, say): without it, the container is ours to end.
+            shims.end(container.directory)
             await asyncio.wait({ended}, timeout=KILL_LIMIT)
         if not ended.done():
             raise EngineError(
@@ -371,8 +418,11 @@ class Lifecycle:
     async def remove(self, container: Container, force: bool) -> None:
         """Take it away with everything it has. Conflict when it runs and `force` is not given."""
         if container.removing:
-            if force:  # another remove (--rm, say) is at it: done when that one is
-                await asyncio.wait({waiting.removal_future(container)})
+            if force:  # another remove (--rm, say) is at it: as that one ends, so does this
+                assert container.removal is not None
+                await asyncio.wait({container.removal})
+                if error := container.removal.result():
+                    raise error
                 return
             raise Conflict(f"removal of container {container.id} is already in progress")
         if container.state.running and not force:
@@ -382,12 +432,14 @@ class Lifecycle:
                 "removing or force remove"
             )
         container.removing = True
+        container.removal = removal = asyncio.get_running_loop().create_future()
         try:
             self.cancel_restart(container)
             async with container.lock:
                 if container.state.phase == "running":
                     await self._end(container, signal.SIGKILL, KILL_LIMIT)
                 await self._settled(container)
+                await self._end_group(container)
                 self._launcher.forget(container.id)
                 await asyncio.to_thread(remove_tree, os.fsencode(container.directory))
                 for _, fd in container.pending:
@@ -395,9 +447,15 @@ class Lifecycle:
                 container.pending.clear()
                 self._containers.remove(container)
                 container.gone = True
-        except BaseException:
+        except BaseException as error:
             container.removing = False
+            why = f"{type(error).__name__}: {error}"
+            removal.set_result(
+                error if isinstance(error, EngineError) else EngineError(f"cannot remove it: {why}")
+            )
+            waiting.not_removed(container, str(error))
             raise
+        removal.set_result(None)
         self._events.publish("container", "destroy", container.id, container.event_attributes())
         waiting.removed(container)
 
@@ -419,16 +477,19 @@ class Lifecycle:
         if record:
             self.exited(container, record)
         else:
-            self.lost(container, "the container's shim was killed, and the container with it")
+            self.spawn(self.lost(container, "the container's shim was killed, and the container with it"))
 
-    def lost(self, container: Container, reason: str) -> None:
-        """No shim and no record: end what may be left, and say 137."""
-        cgroup = Cgroup(self._bundles.cgroup(container))
-        cgroup.kill()
-        cgroup.delete()
+    def missed(self, container: Container, record: protocol.Exit) -> None:
+        """It ended while there was no daemon, which perhaps never heard that it had started."""
+        container.state = replace(container.state, phase="running", started_ns=record.started_ns)
+        self.exited(container, record)
+
+    async def lost(self, container: Container, reason: str, code: int = 137) -> None:
+        """No shim and no record: end what may be left, and say so."""
+        await self._end_group(container)
         self._launcher.forget(container.id)
         now = time.time_ns()
-        record = protocol.Exit(137, False, container.state.started_ns, now, exitrecord.boot_id())
+        record = protocol.Exit(code, False, container.state.started_ns, now, exitrecord.boot_id())
         self.exited(container, record, reason)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:

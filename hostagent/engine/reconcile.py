@@ -13,14 +13,13 @@ The truth table of design.md, rule 11:
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
-import json
 import logging
 import os
+from collections.abc import Iterable
 from typing import Any
 
-from hostagent.engine import restarts
+from hostagent.engine import shims
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
@@ -36,6 +35,8 @@ from hostagent.runtime import exitrecord, protocol
 log = logging.getLogger(__name__)
 
 HELLO_LIMIT = 10.0
+REBOOTED = 255
+"""Exit code of a container that ran when its host went down, as dockerd records it."""
 
 
 class Reconciler:
@@ -65,51 +66,57 @@ class Reconciler:
         known = {container.id: container for container in self._containers.all()}
         for name in os.listdir(self._directory):
             if name not in known:
-                self._remove_stray(name)
+                await self._remove_stray(name)
         for container in known.values():
             if not os.path.isdir(container.directory):
                 log.warning("container %s has lost its directory: forgotten", container.id[:12])
                 self._containers.remove(container)
                 continue
             await self._one(container)
+        await self._end_groups(known.values())
 
-    def start_by_policy(self) -> None:
-        """What the restart policies want after a daemon's start."""
-        for container in self._containers.all():
-            if container.state.phase in ("exited", "restarting") and restarts.wanted_at_boot(
-                container.host.restart_policy, container.state
-            ):
-                self._lifecycle.revive(container)
+    async def _end_groups(self, containers: Iterable[Container]) -> None:
+        """No process of a container without a shim goes on: the shim may have died before it told anybody of it."""
+        groups = {self._bundles.cgroup(each): each.link for each in containers}
+        alone = {path for path, link in groups.items() if link is None and Cgroup(path).exists()}
+        for path in alone | self._bundles.groups() - groups.keys():
+            await self._end_group(path)
 
-    def _remove_stray(self, name: str) -> None:
+    async def _end_group(self, path: str) -> None:
+        try:
+            await asyncio.to_thread(Cgroup(path).end)
+        except OSError as error:
+            log.error("the cgroup %s stays: %s", path, error)
+
+    async def _remove_stray(self, name: str) -> None:
         directory = f"{self._directory}/{name}"
-        if lock_held(directory) and (path := self._bundles.cgroup_written(directory)):
-            Cgroup(path).kill()
+        shims.end(directory)
+        if path := self._bundles.cgroup_written(directory):
+            await self._end_group(path)
         self._launcher.forget(name)
-        remove_tree(os.fsencode(directory))
+        await asyncio.to_thread(remove_tree, os.fsencode(directory))
 
     async def _one(self, container: Container) -> None:
-        if lock_held(container.directory) and await self._reconnect(container):
+        if shims.lock_held(container.directory) and await self._reconnect(container):
             return
         state = container.state
         record = exitrecord.read(container.directory)
-        if record and record.started_ns >= state.started_ns and state.phase != "exited":
-            self._lifecycle.exited(container, record)
+        if record and record.finished_ns != state.finished_ns:
+            # Of a run whose end, perhaps also whose beginning, no daemon has heard.
+            self._lifecycle.missed(container, record)
         elif state.phase == "running":
-            self._lifecycle.lost(container, self._reason(container))
+            await self._lost(container)
         elif state.phase == "exited" and container.host.auto_remove:
             self._lifecycle.spawn(self._lifecycle.remove(container, force=True))
 
-    @staticmethod
-    def _reason(container: Container) -> str:
-        try:
-            with open(f"{container.directory}/lock") as file:
-                born = json.load(file)["boot_id"]
-        except (OSError, ValueError, KeyError):
-            born = ""
-        if born and born != exitrecord.boot_id():
-            return "the host was restarted while the container ran"
-        return "the container's shim was killed, and the container with it"
+    async def _lost(self, container: Container) -> None:
+        born = shims.certificate(container.directory).get("boot_id")
+        if born is not None and born != exitrecord.boot_id():
+            await self._lifecycle.lost(container, "", REBOOTED)
+        else:
+            await self._lifecycle.lost(
+                container, "the container's shim was killed, and the container with it"
+            )
 
     async def _reconnect(self, container: Container) -> bool:
         """Whether its shim lives and says that it runs."""
@@ -134,7 +141,10 @@ class Reconciler:
         if not status.done() or status.result().phase != "running":
             # Ended, or never finished its start: it goes away by itself, and its record says how it was.
             await asyncio.wait({link.closed}, timeout=HELLO_LIMIT)
+            if not link.closed.done() and shims.end(container.directory):
+                log.warning("the shim of container %s did not answer: killed", container.id[:12])
             link.leave()
+            await self._until_unlocked(container)
             return False
         self._adopt(container, link, status.result())
         return True
@@ -150,21 +160,6 @@ class Reconciler:
     async def _until_unlocked(container: Container) -> None:
         """A shim that no longer listens is on its way out."""
         for _ in range(100):
-            if not lock_held(container.directory):
+            if not shims.lock_held(container.directory):
                 return
             await asyncio.sleep(0.05)
-
-
-def lock_held(directory: str) -> bool:
-    """Whether a shim lives there."""
-    try:
-        fd = os.open(f"{directory}/lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hostagent.engine.state import State
 from hostagent.wire import RestartPolicy
 
@@ -26,12 +28,12 @@ def wanted(policy: RestartPolicy, state: State, code: int) -> bool:
 
 
 def wanted_at_boot(policy: RestartPolicy, state: State) -> bool:
-    """Whether a container that lies when the daemon starts is to be started: `always` also after a stop by hand."""
-    if state.phase == "created":
+    """Whether a container that lies when the daemon starts is to be started. As in Docker, having been stopped by hand
+    matters to `unless-stopped` only, and one that was never started stays so."""
+    if not state.started_ns:
         return False
-    if policy.name == "always":
-        return True
-    return wanted(policy, state, state.exit_code)
+    by_hand = state.stopped_by_hand and policy.name == "unless-stopped"
+    return wanted(policy, msgspec.structs.replace(state, stopped_by_hand=by_hand), state.exit_code)
 
 
 def delay(state: State) -> float:

@@ -30,6 +30,8 @@ class ShimLink:
         self._outbox: deque[tuple[protocol.Message, tuple[int, ...]]] = deque()
         self.heard = False
         """Whether the shim ever said anything: if not, its birth failed."""
+        self._unheard: list[tuple[protocol.Message, tuple[int, ...]]] = []
+        """What was sent to a shim that has not said anything: it may never be born, and then nobody has got it."""
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(connection.fileno(), self._read)
 
@@ -56,8 +58,10 @@ class ShimLink:
                 self._give_up()
                 return
             self._outbox.popleft()
-            for fd in passed:
-                os.close(fd)
+            if self.heard:
+                _close_all(passed)
+            else:
+                self._unheard.append((message, passed))
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._socket.fileno())
@@ -75,7 +79,11 @@ class ShimLink:
             if not data:
                 self._close()
                 return
-            self.heard = True
+            if not self.heard:
+                self.heard = True
+                for _, passed in self._unheard:
+                    _close_all(passed)
+                self._unheard.clear()
             self._on_message(self, protocol.decode(data), received)
 
     def _close(self) -> None:
@@ -88,7 +96,8 @@ class ShimLink:
         self.closed.set_result(None)
 
     def _give_up(self) -> None:
-        lost = tuple(self._outbox)
+        lost = (*self._unheard, *self._outbox)
+        self._unheard.clear()
         self._outbox.clear()
         for message, passed in lost:
             self._undelivered(message, passed)
@@ -96,3 +105,8 @@ class ShimLink:
     def leave(self) -> None:
         """The daemon ends; the shim goes on."""
         self._close()
+
+
+def _close_all(fds_: Sequence[int]) -> None:
+    for fd in fds_:
+        os.close(fd)

@@ -47,6 +47,15 @@ def removed(container: Container) -> None:
     _resolve(container.removals, code)
 
 
+def not_removed(container: Container, reason: str) -> None:
+    """Those who wait for a removal that failed hear of that, as dockerd tells them; nobody waits for ever."""
+    code = container.state.exit_code
+    for fd, _ in container.waiting:
+        waiters.answer(fd, code, reason)
+    container.waiting.clear()
+    _resolve(container.removals, code)
+
+
 def start_failed(container: Container, code: int) -> None:
     """Those who asked for the exit code before the start, as `docker run` does, get this one."""
     _take_pending(container)

@@ -18,6 +18,7 @@ from hostagent.kernel.fds import owned
 from hostagent.kernel.resources import Resources
 
 Pids = set[int]
+Names = set[str]
 
 _WANTED_CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"})
 """On v2: those that have limits in `Resources`."""
@@ -125,6 +126,8 @@ class Cgroup:
     def kill(self) -> None:
         """SIGKILL everything inside, also what forks meanwhile. Returns before they are gone."""
         killed = tuple(tree for tree in self.trees if tree.unified and self._kill_unified(tree))
+        # What v1 has frozen does not die: paused, or left so by one of us that was killed between freeze and thaw.
+        self.thaw()
         for _ in range(100):
             done = Cgroup(self.path, killed).pids() if killed else set()
             pids = self.pids() - done - {os.getpid()}
@@ -188,6 +191,10 @@ class Cgroup:
     def stands_still(self) -> bool:
         """Whether `freeze` has reached every process."""
         return cgroup_freezer.reached(self._places())
+
+    def children(self) -> Names:
+        """Names of the groups directly below, in any hierarchy."""
+        return {os.path.basename(path) for tree in self.trees for path in _children(self.directory(tree))}
 
     def exists(self) -> bool:
         return any(os.path.isdir(self.directory(tree)) for tree in self.trees)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ MAX_MESSAGE = 1 << 18
 MAX_FDS = 253
 """SCM_MAX_FD (unix(7)): more in one message are refused by the kernel."""
 
+_SIOCOUTQ = 0x5411  # linux/sockios.h
 _UINT_MAX = 0xFFFFFFFF
 
 # Plain numbers: each | of two enum members runs Python code, and a shim keeps a copy of every page that it runs.
@@ -60,6 +62,11 @@ def recv_message(sock: socket.socket) -> tuple[bytes, list[int]]:
             os.close(fd)
         raise OSError(f"message on a unix socket was cut off (over {MAX_MESSAGE} bytes or {MAX_FDS} fds)")
     return data, list(received)
+
+
+def unread(sock: socket.socket) -> bool:
+    """Whether the other end of a unix socket has still to read something that was sent."""
+    return any(fcntl.ioctl(sock.fileno(), _SIOCOUTQ, bytes(4)))
 
 
 def close_all_except(keep: Iterable[int]) -> None:

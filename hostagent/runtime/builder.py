@@ -8,12 +8,14 @@ cloned as the shim's child (CLONE_PARENT), not ours.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import traceback
 from typing import NoReturn
 
 from hostagent.errors import EngineError
+from hostagent.kernel import constants, libc
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.fds import recv_message, send_message
 from hostagent.runtime import birth, messages
@@ -21,8 +23,14 @@ from hostagent.runtime import spec as specs
 from hostagent.runtime.pipes import make_pipes
 
 
-def run(bundle: str, channel: socket.socket) -> NoReturn:
-    """In a freshly forked child of the shim: `Born` or `Failed` goes to `channel`. Never returns."""
+def run(bundle: str, channel: socket.socket, shim: int) -> NoReturn:
+    """In a freshly forked child of `shim`: `Born` or `Failed` goes to `channel`. Never returns.
+
+    It dies with the shim: whoever finds a shim dead may clean up behind it, and nothing is made afterwards.
+    """
+    libc.prctl(constants.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != shim:
+        os._exit(1)
     try:
         _build(bundle, channel)
     except (OSError, EngineError) as error:

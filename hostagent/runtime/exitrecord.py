@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import asdict
@@ -10,6 +11,8 @@ from functools import lru_cache
 from hostagent.runtime.protocol import Exit
 
 NAME = "exit.json"
+LOCK = "lock"
+_MARK = b"\nexit "
 
 
 @lru_cache(maxsize=1)
@@ -19,12 +22,28 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def write(bundle: str, record: Exit, durable: bool) -> None:
-    """`<bundle>/exit.json`; with `durable` it survives a power cut."""
+def write(bundle: str, record: Exit, durable: bool, lock: int) -> None:
+    """`<bundle>/exit.json`; with `durable` it survives a power cut.
+
+    On a full disk it goes into the lock file (`lock` is its fd), behind what is there: that block is allocated.
+    """
+    data = json.dumps(asdict(record)).encode()
+    try:
+        _write_file(bundle, data, durable)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.pwrite(lock, _MARK + data, os.fstat(lock).st_size)
+        if durable:
+            os.fsync(lock)
+
+
+def _write_file(bundle: str, data: bytes, durable: bool) -> None:
     temporary = f"{bundle}/.{NAME}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, json.dumps(asdict(record)).encode())
+        if os.write(fd, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), temporary)
         if durable:
             os.fsync(fd)
     finally:
@@ -40,11 +59,16 @@ def write(bundle: str, record: Exit, durable: bool) -> None:
 
 def read(bundle: str) -> Exit | None:
     """None when the container has not ended (or never started)."""
-    try:
-        with open(f"{bundle}/{NAME}") as file:
-            return Exit(**json.load(file))
-    except FileNotFoundError:
-        return None
+    for name in (NAME, LOCK):
+        try:
+            with open(f"{bundle}/{name}", "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            continue
+        _, marked, behind = data.partition(_MARK)
+        if name == NAME or marked:
+            return Exit(**json.loads(behind if name == LOCK else data))
+    return None
 
 
 def remove(bundle: str) -> None:

@@ -15,6 +15,7 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._new: set[int] = set()
         self.running = True
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
@@ -23,6 +24,7 @@ class Loop:
             self._epoll.modify(fd, events)
         else:
             self._epoll.register(fd, events)
+            self._new.add(fd)
         self._callbacks[fd] = callback
 
     def unwatch(self, fd: int) -> None:
@@ -33,8 +35,11 @@ class Loop:
         self._epoll.close()
 
     def run(self) -> None:
-        """Until `running` is false. A callback may unwatch any fd, also one that is ready in the same turn."""
+        """Until `running` is false. A callback may unwatch any fd, also one that is ready in the same turn; when its
+        number is given out again in that turn, the new one's callback does not hear of what the old one was ready for
+        (it would wait for the end of a process that goes on, say). What it is ready for itself comes with the next."""
         while self.running:
+            self._new.clear()
             for fd, events in self._epoll.poll():
-                if callback := self._callbacks.get(fd):
+                if fd not in self._new and (callback := self._callbacks.get(fd)):
                     callback(events)

@@ -24,12 +24,19 @@ def set_name(name: str, line: str) -> None:
 
 
 def birth_certificate() -> bytes:
-    """What tells this process from any other that ever had its pid, as a JSON object: start in clock ticks since boot
-    (proc(5), stat, field 22), and which boot."""
-    fd = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
-    start = int(os.read(fd, _STAT_MAX).rpartition(b")")[2].split(None, 20)[19])
-    os.close(fd)
-    return f'{{"pid": {os.getpid()}, "start": {start}, "boot_id": "{boot_id()}"}}'.encode()
+    """What tells this process from any other that ever had its pid, as a JSON object: pid, start (proc(5), stat,
+    field 22), and which boot."""
+    pid = os.getpid()
+    return f'{{"pid": {pid}, "start": {start_ticks(pid)}, "boot_id": "{boot_id()}"}}'.encode()
+
+
+def start_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot."""
+    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return int(os.read(fd, _STAT_MAX).rpartition(b")")[2].split(None, 20)[19])
+    finally:
+        os.close(fd)
 
 
 def exit_code(status: int) -> int:

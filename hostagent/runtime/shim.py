@@ -10,6 +10,7 @@ Forked by the launcher; imports nothing afterwards (rule 12).
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal.signal() is this plus enums: 100 kB of copied pages
+import errno
 import fcntl
 import os
 import signal
@@ -22,7 +23,7 @@ from typing import NoReturn
 
 from hostagent.kernel import constants, fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.runtime import birth, builder, exitrecord, messages, protocol
+from hostagent.runtime import birth, builder, exitrecord, messages, protocol, waiters
 from hostagent.runtime.logfile import JsonLog
 from hostagent.runtime.loop import READ, WRITE, Loop
 from hostagent.runtime.processes import birth_certificate, exit_code, set_name, signal_child
@@ -32,9 +33,9 @@ from hostagent.runtime.spec import Home
 from hostagent.runtime.streams import Session
 from hostagent.runtime.waiters import Waiters
 
-LOCK = "lock"
 LAST_WORDS_SECONDS = 5.0
 """For a busy daemon to take what it has not heard yet; the exit record says the rest."""
+LOCK_SECONDS = 5.0
 FINISHED_EXECS_KEPT = 64
 
 
@@ -61,11 +62,12 @@ def run(launch: protocol.Launch, connection: int) -> NoReturn:
 def _fork_builder(bundle: str, connection: int) -> tuple[int, socket.socket]:
     """It reads and plans while we settle, and makes nothing before we hold the lock and say `Build`."""
     ours, theirs = fds.channel_pair()
+    shim = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(connection)
         ours.close()
-        builder.run(bundle, theirs)  # never returns
+        builder.run(bundle, theirs, shim)  # never returns
     theirs.close()
     return pid, ours
 
@@ -107,6 +109,8 @@ class Shim:
         self._execs: dict[str, Execution] = {}
         self._kept: list[int] = []
         self._waiters = Waiters(self._loop)
+        self._handed: list[int] = []
+        """Clients that wait, given to the daemon: ours again if it ends before it has read that."""
         self._started_ns = 0
         self._record: protocol.Exit | None = None
         self._adopt(daemon)
@@ -114,10 +118,22 @@ class Shim:
     # -- birth
 
     def _take_lock(self) -> int:
-        fd = os.open(f"{self._bundle}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        os.write(fd, birth_certificate())
+        """Held by another for a moment: a daemon that looks whether it is held, or the shim that a launcher still made
+        for a daemon that was killed, and which is about to give up."""
+        fd = os.open(f"{self._bundle}/{exitrecord.LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        certificate = birth_certificate()
+        # In place: the file's block stays ours also when the disk is full meanwhile (exitrecord.py).
+        os.pwrite(fd, certificate, 0)
+        os.ftruncate(fd, len(certificate))
         return fd
 
     @staticmethod
@@ -136,11 +152,20 @@ class Shim:
         self._loop.watch(self._listener.fileno(), READ, lambda _events: self._accept())
         self._loop.run()
         self._part_from_daemon()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of the directory: another shim may have it, though we still deliver output to a client that reads slowly."""
+        if self._lock < 0:
+            return
+        self._loop.unwatch(self._listener.fileno())
         self._listener.close()
         try:
             os.unlink(self._socket_path)
         except FileNotFoundError:
             pass
+        os.close(self._lock)
+        self._lock = -1
 
     def _part_from_daemon(self) -> None:
         """Nothing that was sent to us is lost: what comes from now on fails at the sender, what came is answered."""
@@ -152,6 +177,24 @@ class Shim:
         if self._outbox:
             self._daemon.settimeout(LAST_WORDS_SECONDS)
             self._flush()
+        self._see_answered()
+
+    def _see_answered(self) -> None:
+        """A daemon that was killed with `Waiting` unread has answered nobody."""
+        deadline = time.monotonic() + LAST_WORDS_SECONDS
+        while self._handed and self._daemon and fds.unread(self._daemon) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        # Set when it was closed with something unread (unix(7)).
+        if self._handed and self._daemon and self._daemon.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._answer_handed()
+
+    def _answer_handed(self) -> None:
+        for client in self._handed:
+            if self._record:
+                waiters.answer(client, self._record.code)
+            else:
+                os.close(client)
+        self._handed.clear()
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -165,11 +208,14 @@ class Shim:
         daemon.setblocking(False)
         self._watch_daemon()
 
-    def _lose_daemon(self) -> None:
+    def _lose_daemon(self, unread: bool = False) -> None:
+        """`unread`: it ended before it had read all that it was told."""
         if self._daemon:
             self._loop.unwatch(self._daemon.fileno())
             self._daemon.close()
             self._daemon = None
+            if unread or self._outbox:
+                self._answer_handed()
             for _, passed in self._outbox:
                 for fd in passed:
                     os.close(fd)
@@ -194,15 +240,17 @@ class Shim:
     def _hear(self) -> bool:
         """Act on one message; False when there was none."""
         assert self._daemon is not None
+        unread = False
         try:
             data, received = fds.recv_message(self._daemon)
         except BlockingIOError:
             return False
-        except OSError:
+        except OSError as error:
+            unread = error.errno == errno.ECONNRESET
             data, received = b"", []
         if not data:
             if self._loop.running:
-                self._lose_daemon()
+                self._lose_daemon(unread)
             return False
         message = protocol.decode(data)
         HANDLERS[type(message)](self, message, received)
@@ -222,8 +270,8 @@ class Shim:
                 fds.send_message(self._daemon, data, passed)
             except BlockingIOError:
                 break
-            except OSError:
-                self._lose_daemon()
+            except OSError as error:
+                self._lose_daemon(error.errno == errno.ECONNRESET)
                 return
             del self._outbox[0]
             for fd in passed:
@@ -303,7 +351,11 @@ class Shim:
 
     def _exec(self, message: protocol.Exec, received: list[int]) -> None:
         client = received[0] if received else -1
-        assert self._child is not None
+        if self._child is None or self._phase != "running":  # its pid may be another's by now
+            if client >= 0:
+                os.close(client)
+            self._tell(protocol.ExecFailed(message.exec_id, errno.ESRCH, "the container has ended"))
+            return
         finished = [key for key, execution in self._execs.items() if execution.code is not None]
         for key in finished[: max(0, len(finished) - FINISHED_EXECS_KEPT)]:
             del self._execs[key]
@@ -404,7 +456,10 @@ class Shim:
         if not self._start.await_network:
             self._network(protocol.Network([]), [])
             return
-        netns = os.open(f"/proc/{self._child.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            netns = os.open(f"/proc/{self._child.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # as below
         self._tell(protocol.NetnsReady(), netns)
         os.close(netns)
 
@@ -437,6 +492,8 @@ class Shim:
         self._loop.unwatch(self._child.pidfd)
         _, status = os.waitpid(self._child.pid, 0)
         oom = bool(self._home.cgroups_path) and Cgroup(self._home.cgroups_path).oom_kills() > 0
+        # Before the pipes are emptied: without a PID namespace of its own, others may still write.
+        self._remove_cgroup()
         self._session.drain()
         self._phase = "exited"
         assert self._start is not None
@@ -447,15 +504,16 @@ class Shim:
             finished_ns=time.time_ns(),
             boot_id=exitrecord.boot_id(),
         )
-        exitrecord.write(self._bundle, record, self._start.durable)
+        exitrecord.write(self._bundle, record, self._start.durable, self._lock)
         for fd in self._kept:
             os.close(fd)
         self._kept.clear()
-        self._remove_cgroup()
         self._record = record
         self._answer_waiters(record.code)
         self._tell(record)
         self._maybe_finish()
+        if self._loop.running:
+            self._let_go()
 
     def _answer_waiters(self, code: int) -> None:
         """By the daemon, so that it has recorded the exit before any client hears of it; without one, by us."""
@@ -464,13 +522,19 @@ class Shim:
 
     def _hand_back(self) -> None:
         if self._daemon is not None:
-            for client, removed in self._waiters.take():
+            given = self._waiters.take()
+            self._handed += [client for client, _ in given]
+            for client, removed in given:
                 self._tell(protocol.Waiting(removed), client)
-                os.close(client)
 
     def _remove_cgroup(self) -> None:
+        """What does not die (a process in uninterruptible sleep) keeps its group, not us: the daemon tries again when
+        the container is removed."""
         if self._home.cgroups_path:
-            Cgroup(self._home.cgroups_path).end()
+            try:
+                Cgroup(self._home.cgroups_path).end()
+            except OSError as error:
+                print(f"cgroup {self._home.cgroups_path} stays: {error}", file=sys.stderr, flush=True)
 
     def _maybe_finish(self) -> None:
         """The last client has its last byte: nothing is left to do."""

@@ -15,6 +15,9 @@ from hostagent.runtime.client import CHUNK, Client
 from hostagent.runtime.logfile import JsonLog
 from hostagent.runtime.loop import READ, WRITE, Loop
 
+DRAIN_MAX = 4 * 1024 * 1024
+"""Bytes of one stream that are read after its process's end: more than the largest pipe holds (1 MiB, pipe(7)). Only
+a process that ran away from its container can go on writing."""
 HIGH = 1024 * 1024
 """Bytes that may wait for one client before its process is no longer read."""
 
@@ -158,11 +161,13 @@ class Session:
         """The process is gone: read what it left in its pipes, then end. Bounded by the pipes' size."""
         self._held = False
         for stream, fd in tuple(self._sources.items()):
+            left = DRAIN_MAX
             while stream in self._sources:
                 try:
-                    data = os.read(fd, CHUNK)
+                    data = os.read(fd, CHUNK) if left > 0 else b""
                 except OSError:  # empty (EAGAIN), or a terminal without slaves (EIO)
                     data = b""
+                left -= len(data)
                 if not data:
                     self._end_source(stream, fd)
                 else:

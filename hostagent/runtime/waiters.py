@@ -46,9 +46,10 @@ class Waiters:
             answer(fd, code)
 
 
-def answer(fd: int, code: int) -> None:
+def answer(fd: int, code: int, error: str = "") -> None:
     """The last chunk of a response to POST /containers/{id}/wait (RFC 9112, 7.1), and the end of the connection."""
-    body = json.dumps({"StatusCode": code}).encode() + b"\n"
+    result = {"StatusCode": code, "Error": {"Message": error}} if error else {"StatusCode": code}
+    body = json.dumps(result).encode() + b"\n"
     try:
         os.write(fd, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
     except OSError:

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hostagent.errors import EngineError
+
 SCHEMA = Path(__file__).parent / "schema"
+
+
+class DatabaseFull(EngineError):
+    """A write was refused for lack of space."""
+
 
 Value = str | int | float | bytes | None
 
@@ -23,6 +30,7 @@ class Database:
     """
 
     def __init__(self, path: Path | str) -> None:
+        self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         self._connection.row_factory = sqlite3.Row
         self._connection.executescript(
@@ -46,21 +54,35 @@ class Database:
         if self._depth:
             yield self._connection
             return
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._depth += 1
-        try:
-            yield self._connection
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        else:
-            self._connection.execute("COMMIT")
-        finally:
-            self._depth -= 1
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk may have ended it already
+                    self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth -= 1
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> None:
-        """One statement, committed at once unless inside `transaction`."""
-        self._connection.execute(sql, parameters)
+        """One statement, committed at once unless inside `transaction`. DatabaseFull: nothing was written."""
+        with self._explained():
+            self._connection.execute(sql, parameters)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            # IOERR: on a full disk the files beside the database (-wal, -shm) cannot grow either.
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise
+            raise DatabaseFull(
+                f"the engine cannot write its state ({error}): free some space on the file system of {self._path}"
+            ) from error
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[sqlite3.Row]:
         """All rows of one SELECT."""

@@ -19,7 +19,7 @@ def fork_builder(bundle: Path) -> tuple[int, socket.socket]:
     pid = os.fork()
     if pid == 0:
         ours.close()
-        builder.run(str(bundle), theirs)
+        builder.run(str(bundle), theirs, os.getppid())
     theirs.close()
     return pid, ours
 
