@@ -52,8 +52,9 @@ def test_restart_policy(
 
 
 def test_restart_at_boot_revives_always_but_not_unless_stopped() -> None:
-    state = State(phase="exited", stopped_by_hand=True)
+    state = State(phase="exited", stopped_by_hand=True, started_ns=1, exit_code=137)
     assert restarts.wanted_at_boot(wire.RestartPolicy(name="always"), state)
+    assert restarts.wanted_at_boot(wire.RestartPolicy(name="on-failure"), state)
     assert not restarts.wanted_at_boot(wire.RestartPolicy(name="unless-stopped"), state)
     assert not restarts.wanted_at_boot(wire.RestartPolicy(name="always"), State(phase="created"))
 
