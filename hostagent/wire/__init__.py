@@ -48,6 +48,7 @@ from hostagent.wire.image import (
     ProgressDetail,
     RootFS,
 )
+from hostagent.wire.inside import FilesystemChange, PathStat, Top
 from hostagent.wire.network import (
     EndpointIPAMConfig,
     EndpointSettings,
@@ -103,6 +104,7 @@ __all__ = [
     "ExecCreate",
     "ExecInspect",
     "ExecStart",
+    "FilesystemChange",
     "Health",
     "HealthConfig",
     "HealthcheckResult",
@@ -121,6 +123,7 @@ __all__ = [
     "MountPoint",
     "NetworkSettings",
     "NetworkingConfig",
+    "PathStat",
     "PlatformName",
     "Plugins",
     "Port",
@@ -138,6 +141,7 @@ __all__ = [
     "SwarmInfo",
     "ThrottleDevice",
     "TmpfsOptions",
+    "Top",
     "Ulimit",
     "Version",
     "VolumeDriver",

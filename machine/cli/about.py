@@ -1,4 +1,4 @@
-"""`pymachine version`."""
+"""`pymachine version` and `info`."""
 
 from __future__ import annotations
 
@@ -45,3 +45,48 @@ def version(
         print(
             f"engine     {engine['Version']} on {name} (API {engine['ApiVersion']}, {engine['Os']}/{engine['Arch']})"
         )
+
+
+def info(
+    ctx: typer.Context,
+    machine: MachineOption = None,
+    form: InspectFormat = None,
+) -> None:
+    """Show what the machine and its engine are, have and lack.
+
+    pymachine info
+    pymachine info -f '{{.NCPU}} CPUs, {{.MemTotal}} bytes'
+    """
+    import json
+
+    from machine.cli import show, target
+    from machine.cli.console import print_warning
+    from machine.cli.output import print_inspection
+
+    with target.engine(ctx, machine) as client:
+        raw = client.info_raw()
+    if form is not None:
+        print_inspection([json.loads(raw)], form)
+        return
+    from hostagent import wire
+    from machine.client.docker_call import decode
+
+    found = decode(raw, wire.Info)
+    rows = (
+        ("machine", target.machine_name(ctx, machine)),
+        ("system", f"{found.operating_system}, Linux {found.kernel_version}, {found.architecture}"),
+        ("CPUs, memory", f"{found.n_cpu}, {show.binary_size(found.mem_total)}"),
+        ("engine", f"{found.server_version}, storage {found.driver} in {found.docker_root_dir}"),
+        (
+            "containers",
+            f"{found.containers_running} running, {found.containers_paused} paused, {found.containers_stopped} stopped",
+        ),
+        ("images", str(found.images)),
+        ("cgroups", f"version {found.cgroup_version}, driver {found.cgroup_driver}"),
+        ("logs", found.logging_driver),
+        ("security", ", ".join(word.removeprefix("name=") for word in found.security_options or ())),
+    )
+    for name, text in rows:
+        print(f"{name:<14}{text}")
+    for warning in found.warnings or ():
+        print_warning(warning.removeprefix("WARNING: "))

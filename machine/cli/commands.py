@@ -25,6 +25,14 @@ CONTAINER: Final = (
     Row("attach", "execute:attach", "Attach the terminal to a running container"),
     Row("wait", "containers:wait", "Wait for containers to end and print their exit codes"),
     Row("rename", "containers:rename", "Give a container another name"),
+    Row("pause", "containers:pause", "Freeze all processes of containers"),
+    Row("unpause", "containers:unpause", "Let paused containers go on"),
+    Row("top", "top:top", "Show the processes of a container"),
+    Row("port", "container_data:port", "Show where a container's ports are published"),
+    Row("cp", "copy:copy", "Copy files between a container and this computer"),
+    Row("diff", "container_data:diff", "Show which files a container has changed"),
+    Row("export", "container_data:export", "Save a container's file system to a tar archive"),
+    Row("commit", "container_data:commit", "Make an image of what a container has changed"),
 )
 
 IMAGE: Final = (
@@ -56,6 +64,7 @@ TOP: Final = (
     Row("ps", "ps:ps", "List containers", _CONTAINERS),
     Row("logs", "logs:logs", "Show what a container has written", _CONTAINERS),
     Row("exec", "execute:execute", "Run a command in a running container", _CONTAINERS),
+    Row("cp", "copy:copy", "Copy files between a container and this computer", _CONTAINERS),
     Row("container", CONTAINER, "Manage containers: start, stop, rm, inspect, …", _CONTAINERS),
     Row("images", "images:ls", "List images", _IMAGES),
     Row("pull", "image_transfer:pull", "Pull an image from a registry", _IMAGES),
@@ -66,5 +75,7 @@ TOP: Final = (
     Row("tag", "images:tag", "Give an image another name", _IMAGES),
     Row("rmi", "images:remove", "Remove images", _IMAGES),
     Row("image", IMAGE, "Manage images: ls, inspect, history, …", _IMAGES),
+    Row("info", "about:info", "Show what the machine and its engine are, have and lack", "More"),
+    Row("events", "events:events", "Show what happens on the machine, as it happens", "More"),
     Row("version", "about:version", "Show the versions of pymachine and of the engine", "More"),
 )

@@ -1,4 +1,4 @@
-"""`pymachine container start|stop|restart|kill|rm|inspect|wait|rename`."""
+"""`pymachine container start|stop|restart|kill|pause|unpause|rm|inspect|wait|rename`."""
 
 from __future__ import annotations
 
@@ -107,6 +107,32 @@ def kill(
     pymachine container kill -s HUP web
     """
     _on_each(ctx, machine, containers, lambda client, name: client.containers.kill(name, signal))
+
+
+def pause(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+) -> None:
+    """Freeze all processes of containers, until they are unpaused.
+
+    pymachine container pause web
+    pymachine container pause web db
+    """
+    _on_each(ctx, machine, containers, lambda client, name: client.containers.pause(name))
+
+
+def unpause(
+    ctx: typer.Context,
+    containers: ContainerNames,
+    machine: MachineOption = None,
+) -> None:
+    """Let paused containers go on.
+
+    pymachine container unpause web
+    pymachine container unpause web db
+    """
+    _on_each(ctx, machine, containers, lambda client, name: client.containers.unpause(name))
 
 
 def remove(

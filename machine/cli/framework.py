@@ -80,11 +80,18 @@ class HelpfulCommand(TyperCommand):
         return super().parse_args(ctx, self._without_flag_values(args))
 
     def _without_flag_values(self, args: Sequence[str]) -> list[str]:
-        """`--rm=true` -> `--rm`, `--rm=false` -> nothing: docker users write them, click does not read them.
+        """`--rm=true` -> `--rm`, `--rm=false` -> nothing, or `--no-pause` where a flag has a word for it.
+
+        Docker users write them, click does not read them.
 
         Stops at the first word that is no option: what follows may belong to the container.
         """
-        flags = {opt for param in self.params if getattr(param, "is_flag", False) for opt in param.opts}
+        flags = {
+            opt: next(iter(param.secondary_opts), None)
+            for param in self.params
+            if getattr(param, "is_flag", False)
+            for opt in param.opts
+        }
         taking = {opt for param in self.params if not getattr(param, "is_flag", False) for opt in param.opts}
         words = list(args)
         kept: list[str] = []
@@ -94,8 +101,8 @@ class HelpfulCommand(TyperCommand):
                 return [*kept, word, *words]
             name, equals, value = word.partition("=")
             if equals and name in flags and value.lower() in _TRUTH:
-                if _TRUTH[value.lower()]:
-                    kept.append(name)
+                if said := name if _TRUTH[value.lower()] else flags[name]:
+                    kept.append(said)
                 continue
             kept.append(word)
             if word in taking and words:

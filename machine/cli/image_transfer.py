@@ -48,7 +48,7 @@ def pull(
 
 def _full_name(image: str) -> str:
     """The reference that was meant: `debian` -> `docker.io/library/debian:latest`, as docker prints it."""
-    from machine.client.docker_images import split_reference
+    from machine.client.docker_call import split_reference
 
     name, version = split_reference(image)
     first, slash, _ = name.partition("/")
@@ -123,42 +123,10 @@ def save(
     pymachine save -o app.tar app:1.2
     pymachine save app | xz > app.tar.xz
     """
-    from machine.cli import transfer_progress
-    from machine.errors import Usage
+    from machine.cli.files import write_archive
 
-    if output is None and sys.stdout.isatty():
-        raise Usage("an archive does not belong on a terminal: give -o FILE, or redirect stdout")
     with target.engine(ctx, machine) as client:
-        pieces = client.images.save(images)
-        if output is None:
-            for piece in pieces:
-                sys.stdout.buffer.write(piece)
-            sys.stdout.flush()
-        else:
-            _write_whole(output, pieces, transfer_progress.LiveLine(sys.stderr))
-
-
-def _write_whole(path: str, pieces: Iterator[bytes], live: object) -> None:
-    """The file appears under its name only when it is complete."""
-    from machine.cli import show, transfer_progress
-    from machine.errors import MachineError
-
-    assert isinstance(live, transfer_progress.LiveLine)
-    part = f"{path}.part-{os.getpid()}"
-    written = 0
-    try:
-        with open(part, "xb") as file:
-            for piece in pieces:
-                file.write(piece)
-                written += len(piece)
-                live.show(f"saving {path}  {show.size(written)}")
-        os.rename(part, path)
-    except OSError as error:
-        raise MachineError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        live.clear()
-        if os.path.exists(part):
-            os.unlink(part)
+        write_archive(output, lambda: client.images.save(images))
 
 
 def import_(

@@ -45,7 +45,7 @@ def print_list(
     elif as_json or form == "json":
         _print_lines(json.dumps(record, ensure_ascii=False) for record in records)
     elif form is None or form == "table":
-        _print_table(
+        print_table(
             [column.title for column in columns], [[_cell(r, c.field) for c in columns] for r in records]
         )
     else:
@@ -66,7 +66,7 @@ def _print_formatted(records: Sequence[Record], form: str, titles: Mapping[str, 
         return
     heads = {name: titles.get(name, _title(name)) for name in _fields(records, text)}
     head = Template(text).fill(heads)
-    _print_table(head.split("\t"), [row.split("\t") for row in rows])
+    print_table(head.split("\t"), [row.split("\t") for row in rows])
 
 
 def _fields(records: Sequence[Record], text: str) -> set[str]:
@@ -86,7 +86,8 @@ def _print_lines(lines: object) -> None:
         print(line)
 
 
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they need to be, three blanks apart."""
     widths = [max(width(row[i]) for row in [head, *rows] if i < len(row)) for i in range(len(head))]
     for row in [head, *rows]:
         cells = [

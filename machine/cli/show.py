@@ -19,6 +19,15 @@ def size(count: float) -> str:
     raise AssertionError("unreachable: TB always returns")
 
 
+def binary_size(count: float) -> str:
+    """Powers of 1024, four digits, as `docker stats` shows memory: 1.944GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            return f"{float(f'{count:.4g}'):g}{unit}"
+        count /= 1024
+    raise AssertionError("unreachable: TiB always returns")
+
+
 def span(seconds: float) -> str:
     """`3 seconds`, `About a minute`, `2 hours`, `5 weeks` (go-units HumanDuration)."""
     whole = int(seconds)

@@ -39,6 +39,10 @@ class DockerClient:
     def info(self) -> wire.Info:
         return self._caller.get("/info", wire.Info)
 
+    def info_raw(self) -> bytes:
+        """The engine's JSON as it is, for printing."""
+        return self._caller.call("GET", "/info").read()
+
     def events(
         self,
         since: str | int | None = None,

@@ -110,6 +110,17 @@ def progress(response: Response) -> Iterator[wire.Progress]:
             yield report
 
 
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """Name and tag (or digest) as the API wants them: `host:5000/a/b:v1` -> (`host:5000/a/b`, `v1`)."""
+    if "@" in reference:
+        name, _, digest = reference.partition("@")
+        # A tag beside a digest says nothing: the digest decides.
+        return split_reference(name)[0], digest
+    head, slash, last = reference.rpartition("/")
+    name, _, tag = last.partition(":")
+    return f"{head}{slash}{name}", tag or None
+
+
 def run_failure(error: DaemonError) -> RunFailed:
     """docker's exit codes for what did not start: 127 not found, 126 not executable, else 125."""
     text = str(error)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 
 from hostagent import wire
-from machine.client.docker_call import Caller, Filters, decode, filters, path_of
+from machine.client.docker_call import Caller, Filters, Query, decode, filters, path_of, split_reference
 from machine.client.http import DEFAULT_TIMEOUT, Response
 from machine.client.stream import Stream, demultiplex
 
 # Hijacked connections: the header that makes the engine answer 101 (API 1.24 and later).
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
+_CHANGES = list[wire.FilesystemChange]
 _RAW = "application/vnd.docker.raw-stream"
 
 
@@ -114,6 +116,12 @@ class Containers:
     def kill(self, container: str, signal: str | None = None) -> None:
         self._caller.done("POST", path_of("containers", container, "kill"), {"signal": signal})
 
+    def pause(self, container: str) -> None:
+        self._caller.done("POST", path_of("containers", container, "pause"))
+
+    def unpause(self, container: str) -> None:
+        self._caller.done("POST", path_of("containers", container, "unpause"))
+
     def remove(self, container: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         query = {"force": force, "v": volumes, "link": link}
         self._caller.done("DELETE", path_of("containers", container), query)
@@ -183,6 +191,83 @@ class Containers:
         timeout = None if follow else DEFAULT_TIMEOUT
         response = self._caller.call("GET", path_of("containers", container, "logs"), query, timeout=timeout)
         return LogStream(response, _multiplexed(response, tty))
+
+    def top(self, container: str, arguments: str | None = None) -> wire.Top:
+        """Its processes; `arguments` are ps's."""
+        return self._caller.get(path_of("containers", container, "top"), wire.Top, {"ps_args": arguments})
+
+    def changes(self, container: str) -> Sequence[wire.FilesystemChange]:
+        """What it has changed in its image's file system."""
+        raw = self._caller.call("GET", path_of("containers", container, "changes")).read()
+        return decode(b"[]" if raw.strip() == b"null" else raw, _CHANGES)
+
+    def commit(
+        self,
+        container: str,
+        reference: str | None,
+        *,
+        author: str,
+        comment: str,
+        changes: Sequence[str],
+        pause: bool,
+    ) -> str:
+        """The ID of the new image."""
+        name, tag = split_reference(reference) if reference else (None, None)
+        query: Query = {
+            "container": container,
+            "repo": name,
+            "tag": tag,
+            "author": author,
+            "comment": comment,
+            "changes": changes,
+            "pause": pause,
+        }
+        response = self._caller.call("POST", "/commit", query, body=b"{}", timeout=None)
+        return decode(response.read(), wire.IdResponse).id
+
+    def export(self, container: str) -> Iterator[bytes]:
+        """Pieces of a tar with its whole file system."""
+        return _pieces(self._caller.call("GET", path_of("containers", container, "export"), timeout=None))
+
+    def path_stat(self, container: str, path: str) -> wire.PathStat:
+        """What is at `path` inside; a symbolic link at its end is not followed. DaemonError 404: nothing."""
+        with self._caller.call(
+            "HEAD", path_of("containers", container, "archive"), {"path": path}
+        ) as response:
+            return _path_stat(response)
+
+    def archive(self, container: str, path: str) -> tuple[wire.PathStat, Iterator[bytes]]:
+        """What is at `path` inside, and pieces of a tar with it (its root entry has the last name of `path`)."""
+        response = self._caller.call(
+            "GET", path_of("containers", container, "archive"), {"path": path}, timeout=None
+        )
+        return _path_stat(response), _pieces(response)
+
+    def put_archive(
+        self, container: str, directory: str, archive: Iterable[bytes], *, owners: bool = False
+    ) -> None:
+        """Unpack pieces of a tar into a directory inside. A file never replaces a directory, nor the reverse.
+        `owners`: keep the archive's uid and gid, else what is copied belongs to root."""
+        query: Query = {"path": directory, "noOverwriteDirNonDir": True, "copyUIDGID": owners}
+        response = self._caller.call(
+            "PUT",
+            path_of("containers", container, "archive"),
+            query,
+            body=archive,
+            headers={"Content-Type": "application/x-tar"},
+            timeout=None,
+        )
+        response.read()
+
+
+def _path_stat(response: Response) -> wire.PathStat:
+    text = response.headers.get("x-docker-container-path-stat", "")
+    return decode(base64.b64decode(text), wire.PathStat)
+
+
+def _pieces(response: Response) -> Iterator[bytes]:
+    with response:
+        yield from response.pieces()
 
 
 class Execs:

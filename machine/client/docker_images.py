@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from hostagent import wire
-from machine.client.docker_call import Caller, Filters, auth_header, decode, filters, path_of, progress
+from machine.client.docker_call import (
+    Caller,
+    Filters,
+    auth_header,
+    decode,
+    filters,
+    path_of,
+    progress,
+    split_reference,
+)
 from machine.client.http import Response
 
 _TAR = {"Content-Type": "application/x-tar"}
@@ -83,14 +92,3 @@ class Images:
 def _pieces(response: Response) -> Iterator[bytes]:
     with response:
         yield from response.pieces()
-
-
-def split_reference(reference: str) -> tuple[str, str | None]:
-    """Name and tag (or digest) as the API wants them: `host:5000/a/b:v1` -> (`host:5000/a/b`, `v1`)."""
-    if "@" in reference:
-        name, _, digest = reference.partition("@")
-        # A tag beside a digest says nothing: the digest decides.
-        return split_reference(name)[0], digest
-    head, slash, last = reference.rpartition("/")
-    name, _, tag = last.partition(":")
-    return f"{head}{slash}{name}", tag or None

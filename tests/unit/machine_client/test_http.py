@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from hostagent import wire
 from machine.client.docker import DockerClient
-from machine.client.docker_call import run_failure
-from machine.client.docker_images import split_reference
+from machine.client.docker_call import run_failure, split_reference
 from machine.client.http import Http
 from machine.client.stream import demultiplex
 from machine.errors import CannotInvoke, CommandNotFound, DaemonError, RunFailed, Unavailable
