@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hostagent.api import filters
+from hostagent import wire
+from hostagent.api import filters, versioned
+from hostagent.api.decoding import decode
 from hostagent.api.message import NO_CONTENT, Answer, Reply, Request, Stream, json_reply
 from hostagent.api.ports import Engine
 from hostagent.api.router import Route
@@ -51,17 +53,16 @@ class _Containers:
             query.flag("size"),
             filters.parse(query.text("filters")),
         )
-        return json_reply(found)
+        return json_reply([versioned.listed_container(each, request.version) for each in found])
 
     async def create(self, request: Request) -> Answer:
-        raw = await request.json()
-        if not raw.strip():
-            raise Invalid("invalid JSON: got EOF while reading request body")
+        body = versioned.as_meant(decode(await request.json(), wire.ContainerCreate), request.version)
         platform = request.query.text("platform") if request.version >= (1, 41) else None
-        return json_reply(await self.engine.create(raw, request.query.text("name"), platform), 201)
+        return json_reply(await self.engine.create(body, request.query.text("name"), platform), 201)
 
     async def inspect(self, request: Request) -> Answer:
-        return json_reply(self.engine.inspect(request.variables["id"], request.query.flag("size")))
+        found = self.engine.inspect(request.variables["id"], request.query.flag("size"))
+        return json_reply(versioned.container(found, request.version))
 
     async def start(self, request: Request) -> Answer:
         if len((await request.body.read(1 << 20)).strip()) > _LEAST_JSON:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from hostagent import wire
 from hostagent.errors import Invalid
+from hostagent.wire.reading import read
 
 T = TypeVar("T")
 
@@ -15,6 +15,6 @@ def decode(raw: bytes, kind: type[T]) -> T:
     if not raw.strip():
         raise Invalid("invalid JSON: got EOF while reading request body")
     try:
-        return wire.decode(raw, kind)
+        return read(raw, kind)
     except ValueError as error:
         raise Invalid(f"invalid JSON: {error}") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from hostagent import wire
 from hostagent.api.decoding import decode
 from hostagent.api.message import Answer, Reply, Request, json_reply
@@ -30,6 +32,8 @@ class _Exec:
         config = decode(await request.json(), wire.ExecCreate)
         if not config.cmd:
             raise Invalid("No exec command specified")
+        if request.version < (1, 42):
+            config = replace(config, console_size=None)
         exec_id = await self.engine.exec_create(request.variables["id"], config)
         return json_reply(wire.IdResponse(id=exec_id), 201)
 

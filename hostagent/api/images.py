@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from hostagent import wire
-from hostagent.api import filters, registryauth
+from hostagent.api import filters, registryauth, versioned
 from hostagent.api.message import Answer, Reply, Request, Stream, json_reply
 from hostagent.api.ports import Engine, Images, ReportProgress
 from hostagent.api.router import Route
@@ -46,13 +44,10 @@ class _Images:
         if pattern is not None and request.version < (1, 41):
             wanted.setdefault("reference", []).append(pattern)
         found = self.images.list(query.flag("all"), wanted)
-        return json_reply([_summary_for(image, request) for image in found])
+        return json_reply([versioned.listed_image(image, request.version) for image in found])
 
     async def inspect(self, request: Request) -> Answer:
-        image = self.images.inspect(request.variables["name"])
-        if request.version < (1, 44):
-            image = replace(image, virtual_size=image.size, created=image.created or wire.NEVER)
-        return json_reply(image)
+        return json_reply(versioned.image(self.images.inspect(request.variables["name"]), request.version))
 
     async def history(self, request: Request) -> Answer:
         return json_reply(self.images.history(request.variables["name"]))
@@ -157,12 +152,3 @@ def _tagged(repository: str, tag: str | None) -> Reference:
     if reference.digest is not None:
         raise Invalid("refusing to create a tag with a digest reference")
     return reference.tagged(tag or reference.tag or "latest")
-
-
-def _summary_for(image: wire.ImageSummary, request: Request) -> wire.ImageSummary:
-    """What the asking version expects: 1.43 dropped the placeholders of untagged images, 1.44 VirtualSize."""
-    if request.version < (1, 44):
-        image = replace(image, virtual_size=image.size)
-    if request.version < (1, 43) and not image.repo_tags and not image.repo_digests:
-        image = replace(image, repo_tags=["<none>:<none>"], repo_digests=["<none>@<none>"])
-    return image

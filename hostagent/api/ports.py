@@ -23,8 +23,9 @@ ReportProgress = Callable[[wire.Progress], None]
 class Engine(Protocol):
     """Containers, execs, events and facts of the host. `ref` is a name, an ID or an unambiguous ID prefix."""
 
-    async def create(self, raw: bytes, name: str | None, platform: str | None, /) -> wire.ContainerCreated:
-        """`raw` is the request's body, a wire.ContainerCreate, kept to be echoed."""
+    async def create(
+        self, body: wire.ContainerCreate, name: str | None, platform: str | None, /
+    ) -> wire.ContainerCreated: ...
 
     def list(self, all: bool, limit: int, size: bool, filters: Filters, /) -> Sequence[wire.ContainerSummary]:
         """`limit` newest containers, 0 = no limit."""

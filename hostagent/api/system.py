@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 from hostagent import wire
-from hostagent.api import filters
+from hostagent.api import filters, versioned
 from hostagent.api.message import Answer, Reply, Request, Stream, json_reply
 from hostagent.api.ports import Engine
 from hostagent.api.router import Route
@@ -30,7 +30,7 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
         return json_reply(engine.version())
 
     async def info(request: Request) -> Answer:
-        return json_reply(engine.info())
+        return json_reply(versioned.info(engine.info(), request.version))
 
     async def events(request: Request) -> Answer:
         query = request.query

@@ -27,6 +27,8 @@ class ExecConfig(msgspec.Struct, frozen=True):
     working_dir: str
     detach_keys: str
     health_check: bool = False
+    console_size: tuple[int, int] = (0, 0)
+    """Height, width; for a TTY whose start names none."""
 
     def process(self) -> ProcessConfig:
         """As `exec inspect` shows it."""

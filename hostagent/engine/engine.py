@@ -72,12 +72,10 @@ class Engine:
 
     # -- create, show
 
-    async def create(self, raw: bytes, name: str | None, platform: str | None) -> wire.ContainerCreated:
+    async def create(
+        self, body: wire.ContainerCreate, name: str | None, platform: str | None
+    ) -> wire.ContainerCreated:
         """Check everything, then make the directory and the row. Docker's words for what is wrong."""
-        try:
-            body = wire.decode(raw, wire.ContainerCreate)
-        except ValueError as error:
-            raise Invalid(f"invalid JSON in the body: {error}") from None
         if not body.image:
             raise Invalid("no image was given: the body's Image is empty")
         if name is not None:
@@ -275,7 +273,7 @@ class Engine:
         console_size: tuple[int, int] | None,
         upgrade: Upgrade | None,
     ) -> None:
-        await self._execs.start(exec_id, detach, console_size, upgrade)
+        await self._execs.start(exec_id, detach, tty, console_size, upgrade)
 
     def exec_inspect(self, exec_id: str) -> wire.ExecInspect:
         return self._execs.inspect(exec_id)

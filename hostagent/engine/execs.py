@@ -53,6 +53,7 @@ class Execs:
                 env=body.env or [],
                 working_dir=body.working_dir or config.working_dir,
                 detach_keys=body.detach_keys,
+                console_size=body.console_size or (0, 0),
             ),
         )
         container.execs[execution.id] = execution
@@ -60,9 +61,17 @@ class Execs:
         return execution.id
 
     async def start(
-        self, exec_id: str, detach: bool, console_size: tuple[int, int] | None, upgrade: Upgrade | None
+        self,
+        exec_id: str,
+        detach: bool,
+        tty: bool,
+        console_size: tuple[int, int] | None,
+        upgrade: Upgrade | None,
     ) -> None:
-        """Run it; with `upgrade` its streams go to the client, which then also reads why it failed."""
+        """Run it; with `upgrade` its streams go to the client, which then also reads why it failed.
+
+        `tty` says how the client reads them, raw or in frames, whatever the exec itself was created with.
+        """
         execution = self._find(exec_id)
         container = execution.container
         if execution.exit_code is not None:
@@ -75,17 +84,18 @@ class Execs:
         attach: protocol.Attach | None = None
         passed: tuple[int, ...] = ()
         if not detach and upgrade is not None:
-            hijacked = await upgrade(not config.tty)
+            hijacked = await upgrade(not tty)
             attach = protocol.Attach(
                 stdin=config.open_stdin,
                 stdout=config.open_stdout,
-                stderr=config.open_stderr and not config.tty,
-                multiplexed=not config.tty,
+                stderr=config.open_stderr and not (config.tty or tty),
+                multiplexed=not tty,
                 detach_keys=list(parse_detach_keys(config.detach_keys)) if config.tty else [],
                 early=hijacked.early.decode("latin-1"),
             )
             passed = (hijacked.fd,)
-        self._launch(execution, attach, passed, console_size or (0, 0))
+        size = console_size or config.console_size if config.tty else (0, 0)
+        self._launch(execution, attach, passed, size)
         if attach is None:
             await self._begun(execution)
 

@@ -58,7 +58,7 @@ _SPELLED = {
 # JSON objects whose keys are the caller's own; a null beside such a key is a value, not a missing field.
 _MAPS = frozenset({"PortBindings", "Ports", "EndpointsConfig", "Networks", "ExposedPorts", "Volumes"})
 # Go's strslice: one string stands for a list of one.
-_STRING_LISTS = frozenset({"Cmd", "Entrypoint", "Shell", "CapAdd", "CapDrop"})
+STRING_LISTS = frozenset({"Cmd", "Entrypoint", "Shell", "CapAdd", "CapDrop"})
 
 
 def docker_name(field: str) -> str:
@@ -104,6 +104,6 @@ def _as_go_reads(value: Any, key: str) -> Any:
         return {
             name: _as_go_reads(item, name) for name, item in value.items() if item is not None or keep_null
         }
-    if isinstance(value, str) and key in _STRING_LISTS:
+    if isinstance(value, str) and key in STRING_LISTS:
         return [value]
     return value

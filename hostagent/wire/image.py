@@ -39,6 +39,8 @@ class ImageInspect(Wire, frozen=True, kw_only=True):
     size: int = shown(0)
     virtual_size: int = 0
     """Only for API < 1.44, where it repeats `size`."""
+    container_config: Config | None = None
+    """Only for API < 1.45."""
     graph_driver: DriverData = shown(DriverData())
     root_fs: RootFS = shown(RootFS())
     metadata: ImageMetadata = shown(ImageMetadata())
@@ -52,8 +54,9 @@ class ImageSummary(Wire, frozen=True, kw_only=True):
     id: str = shown("")
     labels: dict[str, str] | None = shown(None)
     parent_id: str = shown("", "ParentId")
-    repo_digests: list[str] = shown([])
-    repo_tags: list[str] = shown([])
+    repo_digests: list[str] | None = shown([])
+    """null only for API < 1.43, for an image that has tags."""
+    repo_tags: list[str] | None = shown([])
     shared_size: int = shown(-1)
     size: int = shown(0)
     virtual_size: int = 0

@@ -65,6 +65,9 @@ class IndexInfo(Wire, frozen=True, kw_only=True):
 class RegistryConfig(Wire, frozen=True, kw_only=True):
     """The daemon's registry configuration."""
 
+    allow_nondistributable_artifacts_cidrs: list[str] = shown([], "AllowNondistributableArtifactsCIDRs")
+    allow_nondistributable_artifacts_hostnames: list[str] = shown([])
+    """No artifact is held back, whatever its media type says; these two are always empty."""
     insecure_registry_cidrs: list[str] = shown([], "InsecureRegistryCIDRs")
     index_configs: dict[str, IndexInfo] = shown({})
     mirrors: list[str] | None = shown(None)
@@ -164,7 +167,9 @@ class Info(Wire, frozen=True, kw_only=True):
     security_options: list[str] | None = shown(None)
     product_license: str = ""
     default_address_pools: list[AddressPool] = []
-    cdi_spec_dirs: list[str] | None = shown(None)
+    cdi_spec_dirs: list[str] = shown([])
+    execution_driver: str = ""
+    """Only for API < 1.25."""
     warnings: list[str] | None = shown(None)
 
 

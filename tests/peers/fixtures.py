@@ -86,6 +86,8 @@ def _clean(engine: Engine | Daemon) -> None:
         return
     engine.ensure()
     engine.engine.clean()
+    wrong = engine.wrong_shapes()
+    assert not wrong, "answers that are not as in tests/data/api:\n  " + "\n  ".join(wrong[:20])
     left = engine.residue()
     assert not left, "left on the host by the engine:\n  " + "\n  ".join(left)
 

@@ -28,6 +28,7 @@ class Daemon:
         self.engine, self._work, self._parent = engine, work, parent
         self._process: subprocess.Popen[bytes] | None = None
         self._log = work / "daemon.log"
+        self._shapes = work / "shapes"
         self._reported: set[str] = set()
 
     def start(self) -> None:
@@ -85,6 +86,14 @@ class Daemon:
         self._reported |= left
         return sorted(left)
 
+    def wrong_shapes(self) -> list[str]:
+        """What its answers since the last call had that tests/data/api does not allow."""
+        if not self._shapes.exists():
+            return []
+        lines = self._shapes.read_text().splitlines()
+        self._shapes.unlink()
+        return list(dict.fromkeys(lines))
+
     def _left(self) -> set[str]:
         return {*self._processes(), *self._mounts(), *self._links(), *self._folders(), *self._groups()}
 
@@ -135,7 +144,8 @@ class Daemon:
 
     def _command(self) -> list[str]:
         work = self._work
-        command = [sys.executable, "-m", "hostagent.daemon", "--root", f"{work}/root", "--run", f"{work}/run"]
+        command = [sys.executable, "-m", "tests.servers.checked", str(self._shapes)]
+        command += ["--root", f"{work}/root", "--run", f"{work}/run"]
         command += [
             "--host",
             f"unix://{self.engine.socket}",

@@ -88,11 +88,8 @@ NOT_OURS = {
     *(f"/v1.44/version.Components[].Details.{name}" for name in _GO),  # of a Go program
     "/v1.44/version.BuildTime",
     "/v1.44/info.KernelMemoryTCP",  # cgroup v1 only, gone from Docker too
-    "/v1.44/info.RegistryConfig.AllowNondistributableArtifactsHostnames",  # gone since API 1.47
-    "/v1.44/info.RegistryConfig.AllowNondistributableArtifactsCIDRs",
     "/v1.44/info.Runtimes.io.containerd.runc.v2",  # there is one runtime here, and it is not runc
     "/v1.44/info.Runtimes.runc.status",
-    "/v1.44/images/busybox/json.ContainerConfig",  # deprecated, gone since API 1.45
     "/v1.44/images/busybox/json.GraphDriver.Data.WorkDir",  # an image is not mounted
     "/v1.44/images/busybox/json.GraphDriver.Data.MergedDir",
 }

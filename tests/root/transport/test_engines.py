@@ -139,7 +139,7 @@ def test_images(client: DockerClient, busybox_tar: Path) -> None:
     reports = list(client.images.load(archive()))
     assert any("Loaded image" in report.stream for report in reports)
     client.images.tag("busybox", "localhost:5000/mine/box:v1")
-    tags = {tag for image in client.images.list() for tag in image.repo_tags}
+    tags = {tag for image in client.images.list() for tag in image.repo_tags or ()}
     assert {"busybox:latest", "localhost:5000/mine/box:v1"} <= tags
     assert client.images.inspect("localhost:5000/mine/box:v1").id == client.images.inspect("busybox").id
     assert client.images.history("busybox")

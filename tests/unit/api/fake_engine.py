@@ -100,8 +100,9 @@ class FakeEngine:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def create(self, raw: bytes, name: str | None, platform: str | None, /) -> wire.ContainerCreated:
-        config = wire.decode(raw, wire.ContainerCreate)
+    async def create(
+        self, config: wire.ContainerCreate, name: str | None, platform: str | None, /
+    ) -> wire.ContainerCreated:
         self.calls.append(("create", name, platform, config))
         if config.image == "missing":
             raise NotFound("No such image: missing:latest")
