@@ -92,6 +92,17 @@ class Engine(Protocol):
         """On the engine, because containers hold images in use."""
 
 
+class Control(Protocol):
+    """Looking at and changing containers that run."""
+
+    async def pause(self, ref: str, /) -> None: ...
+
+    async def unpause(self, ref: str, /) -> None: ...
+
+    async def update(self, ref: str, raw: bytes, version: tuple[int, int], /) -> wire.UpdateResult:
+        """`raw` is the request's body: Docker's Resources, and a RestartPolicy."""
+
+
 class Images(Protocol):
     """Images on this host and their way from and to registries and archives."""
 

@@ -14,8 +14,6 @@ _UNBUILT = {
     "container changes": ("GET /containers/{id}/changes",),
     "container export": ("GET /containers/{id}/export",),
     "container stats": ("GET /containers/{id}/stats",),
-    "container update": ("POST /containers/{id}/update",),
-    "pause": ("POST /containers/{id}/pause", "POST /containers/{id}/unpause"),
     "attach by websocket": ("GET /containers/{id}/attach/ws",),
     "copying files": tuple(f"{method} /containers/{{id}}/archive" for method in ("HEAD", "GET", "PUT")),
     "container prune": ("POST /containers/prune",),

@@ -18,6 +18,7 @@ from hostagent.daemon.options import Options
 from hostagent.daemon.sockets import listening, notify
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.containers import Containers
+from hostagent.engine.control import Control
 from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.engine import Engine
 from hostagent.engine.events import EventBus
@@ -27,8 +28,10 @@ from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
+from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.seccompcache import SeccompCache
+from hostagent.engine.updates import Updates
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
@@ -80,7 +83,8 @@ async def serve(options: Options) -> None:
     launcher = Launcher(str(options.run), shims_cgroup)
     bundles = Bundles(images, SeccompCache(str(options.root / "seccomp")), options.cgroup_parent)
     endpoints = Endpoints(bridge)
-    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later)
+    pausing = Pausing(containers, bundles, events)
+    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later, pausing)
     execs = Execs(containers, events)
     health = Health(containers, execs, events)
     engine = Engine(
@@ -99,7 +103,8 @@ async def serve(options: Options) -> None:
     launcher.ensure()
     await reconciler.run()
     bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
-    application = Application(engine, images)
+    control = Control(pausing, Updates(containers, bundles, events, limits))
+    application = Application(engine, images, control)
     for listener in sockets:
         await application.listen(listener)
     health.resume()

@@ -87,6 +87,13 @@ class Containers:
             (msgspec.json.encode(container.state), container.id),
         )
 
+    def configure(self, container: Container, config: ContainerCreate) -> None:
+        """Give it another configuration, on disk and in memory."""
+        self._database.execute(
+            "UPDATE containers SET config = ? WHERE id = ?", (encode(config), container.id)
+        )
+        container.config = config
+
     def rename(self, container: Container, name: str) -> None:
         self.check_free(name)
         self._database.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container.id))

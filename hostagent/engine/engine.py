@@ -259,6 +259,8 @@ class Engine:
 
     async def attach(self, ref: str, options: AttachOptions, upgrade: Upgrade) -> None:
         container = self._containers.find(ref)
+        if container.state.paused:
+            raise Conflict(f"container {ref} is paused, unpause the container before attach")
         await attach.attach(container, options, upgrade)
         self._events.publish("container", "attach", container.id, container.event_attributes())
 

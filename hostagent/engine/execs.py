@@ -15,6 +15,7 @@ from hostagent.engine.container import Container, ExecConfig, ExecState
 from hostagent.engine.containers import Containers
 from hostagent.engine.detachkeys import parse as parse_detach_keys
 from hostagent.engine.events import EventBus
+from hostagent.engine.pausing import must_run
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound, Unsupported
 from hostagent.model.stream import Upgrade
 from hostagent.runtime import protocol
@@ -33,7 +34,7 @@ class Execs:
     def create(self, reference: str, body: ExecCreate) -> str:
         """A new exec's ID. Conflict when the container does not run."""
         container = self._containers.find(reference)
-        self._must_run(container)
+        self._must_run(container, reference)
         if not body.cmd:
             raise Invalid("No exec command specified")
         if body.privileged:
@@ -229,11 +230,10 @@ class Execs:
         raise NotFound(f"No such exec instance: {exec_id}")
 
     @staticmethod
-    def _must_run(container: Container) -> None:
-        if container.state.phase == "restarting":
-            raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
-        if container.state.phase != "running":
-            raise Conflict(f"container {container.id} is not running")
+    def _must_run(container: Container, called: str) -> None:
+        must_run(container)
+        if container.state.paused:
+            raise Conflict(f"Container {called} is paused, unpause the container before exec")
 
     def _tell(self, execution: ExecState, what: str) -> None:
         container = execution.container

@@ -72,7 +72,7 @@ def _one(container: Container, key: str, values: list[str]) -> bool:
         case "label":
             return all(label_matches(container.labels, value) for value in values)
         case "status":
-            return container.state.phase in values
+            return container.state.status in values
         case "exited":
             return container.state.phase == "exited" and str(container.state.exit_code) in values
         case "ancestor":

@@ -95,7 +95,7 @@ class Health:
     def _watch(self, container: Container) -> None:
         """The next check, after its pause."""
         state, config = container.state, container.config.healthcheck
-        if state.health is None or config is None:
+        if state.health is None or config is None or state.paused:
             return
         if before := self._watches.pop(container.id, None):
             before.cancel()

@@ -23,6 +23,7 @@ from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
 from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
+from hostagent.engine.pausing import Pausing
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.starting import Starter, StartError
 from hostagent.errors import Conflict, EngineError, Invalid, NotModified
@@ -37,6 +38,7 @@ SHIM_END_LIMIT = 10.0
 LET_GO_LIMIT = 1.0
 KILL_LIMIT = 10.0
 DEFAULT_STOP_TIMEOUT = 10
+_STOP_FIRST = ": stop the container before removing or force remove"
 
 
 class Lifecycle:
@@ -50,6 +52,7 @@ class Lifecycle:
         endpoints: Endpoints,
         events: EventBus,
         later: Later,
+        pausing: Pausing,
     ) -> None:
         self._containers = containers
         self._later = later
@@ -57,6 +60,7 @@ class Lifecycle:
         self._bundles = bundles
         self._endpoints = endpoints
         self._events = events
+        self._pausing = pausing
         self._starter = Starter(bundles, endpoints, self._launch)
         self._background: set[asyncio.Task[None]] = set()
         self._restarts_held = True
@@ -79,6 +83,8 @@ class Lifecycle:
         async with container.lock:
             if container.removing:
                 raise Conflict(f"container {container.id} is being removed")
+            if container.state.paused:
+                raise Conflict("cannot start a paused container, try unpause instead")
             if container.state.phase == "running":
                 raise NotModified("container is already running")
             self.cancel_restart(container)
@@ -248,6 +254,7 @@ class Lifecycle:
         ended = replace(
             state,
             phase="restarting" if again else "exited",
+            paused=False,
             pid=0,
             exit_code=record.code,
             oom=record.oom,
@@ -400,6 +407,7 @@ class Lifecycle:
         self._events.publish(
             "container", "kill", container.id, container.event_attributes(signal=str(number))
         )
+        self._pausing.wake_for(container, number)
 
     async def restart(self, container: Container, signal_text: str | None, timeout: int | None) -> None:
         """Stop if it runs, then start."""
@@ -426,10 +434,9 @@ class Lifecycle:
                 return
             raise Conflict(f"removal of container {container.id} is already in progress")
         if container.state.running and not force:
-            state = "restarting" if container.state.phase == "restarting" else "running"
+            how = " and must be unpaused first" if container.state.paused else _STOP_FIRST
             raise Conflict(
-                f'cannot remove container "/{container.name}": container is {state}: stop the container before '
-                "removing or force remove"
+                f'cannot remove container "/{container.name}": container is {container.state.status}{how}'
             )
         container.removing = True
         container.removal = removal = asyncio.get_running_loop().create_future()
@@ -465,6 +472,7 @@ class Lifecycle:
         """It ran on while the daemon was away; perhaps the daemon never heard that it had started."""
         if container.state.phase != "running" or container.state.started_ns != status.started_ns:
             self._now_running(container, protocol.Started(status.pid, status.started_ns, []))
+        self._pausing.adopt(container)
 
     def watch_link(self, container: Container, link: ShimLink) -> None:
         """A shim that ends without an exit was killed: so is its container (rule 10)."""

@@ -34,6 +34,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     finished_ns: int = 0
     restarts: int = 0
     """By the restart policy, since the container was last started by hand."""
+    paused: bool = False
+    """Only while the phase is running."""
     stopped_by_hand: bool = False
     """Stop or kill was asked for: `unless-stopped` and `always` let it lie (the latter until the daemon starts)."""
     ip: str = ""
@@ -49,11 +51,17 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
         """Docker counts a container that waits for its restart as running."""
         return self.phase in ("running", "restarting")
 
+    @property
+    def status(self) -> str:
+        """Docker's one word for it."""
+        return "paused" if self.paused else self.phase
+
     def wire(self) -> ContainerState:
         """As `inspect` shows it."""
         return ContainerState(
-            status=self.phase,
+            status=self.status,
             running=self.running,
+            paused=self.paused,
             restarting=self.phase == "restarting",
             oom_killed=self.oom,
             dead=self.phase == "dead",

@@ -67,8 +67,9 @@ def info(
     insecure: list[str],
 ) -> Info:
     """Answer of GET /info."""
-    phases = [container.state.phase for container in containers]
-    running = sum(phase in ("running", "restarting") for phase in phases)
+    states = [container.state.status for container in containers]
+    running = sum(state in ("running", "restarting") for state in states)
+    paused = states.count("paused")
     trees = hierarchies()
     controllers = {name for tree in trees for name in tree.controllers}
     forwarding = _read("/proc/sys/net/ipv4/ip_forward") == "1"
@@ -81,9 +82,10 @@ def info(
         warnings.append("WARNING: IPv4 forwarding is disabled")
     return Info(
         id=engine_id,
-        containers=len(phases),
+        containers=len(states),
         containers_running=running,
-        containers_stopped=len(phases) - running,
+        containers_paused=paused,
+        containers_stopped=len(states) - running - paused,
         images=images,
         driver="overlay2",
         driver_status=[("Backing Filesystem", _file_system(root)), ("Native Overlay Diff", "true")],

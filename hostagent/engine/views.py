@@ -76,7 +76,7 @@ def summary(container: Container, sizes: tuple[int, int] | None) -> ContainerSum
         size_rw=sizes[0] if sizes else 0,
         size_root_fs=sizes[1] if sizes else 0,
         labels=container.labels,
-        state=state.phase,
+        state=state.status,
         status=status(state),
         host_config=SummaryHostConfig(network_mode=container.host.network_mode),
         network_settings=SummaryNetworkSettings(networks=_networks(container)),
@@ -99,6 +99,8 @@ def status(state: State) -> str:
     now = time.time_ns()
     match state.phase:
         case "running":
+            if state.paused:
+                return f"Up {ago(now - state.started_ns)} (Paused)"
             health = f" ({state.health.phrase})" if state.health else ""
             return f"Up {ago(now - state.started_ns)}{health}"
         case "restarting":

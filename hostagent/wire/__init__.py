@@ -3,7 +3,7 @@
 Both sides use them: the engine writes what the client reads. Spelling and omission: hostagent.wire.base.
 """
 
-from hostagent.wire.base import Wire, decode, encode
+from hostagent.wire.base import Wire, decode, docker_name, encode
 from hostagent.wire.config import Config, ContainerCreate, HealthConfig
 from hostagent.wire.container import (
     NEVER,
@@ -17,6 +17,7 @@ from hostagent.wire.container import (
     IdResponse,
     MountPoint,
     SummaryHostConfig,
+    UpdateResult,
     WaitError,
     WaitResult,
 )
@@ -143,6 +144,7 @@ __all__ = [
     "TmpfsOptions",
     "Top",
     "Ulimit",
+    "UpdateResult",
     "Version",
     "VolumeDriver",
     "VolumeOptions",
@@ -151,5 +153,6 @@ __all__ = [
     "WeightDevice",
     "Wire",
     "decode",
+    "docker_name",
     "encode",
 ]

@@ -149,6 +149,12 @@ class WaitResult(Wire, frozen=True, kw_only=True):
     status_code: int = shown(0)
 
 
+class UpdateResult(Wire, frozen=True, kw_only=True):
+    """Answer of POST /containers/{id}/update."""
+
+    warnings: list[str] | None = shown(None)
+
+
 class IdResponse(Wire, frozen=True, kw_only=True):
     """Answer of exec create and commit."""
 

@@ -141,6 +141,13 @@ class Engine:
             assert time.monotonic() < deadline, f"{name} does not run after {seconds} s"
             time.sleep(0.05)
 
+    def wait_for_log(self, name: str, text: str, seconds: float = 15) -> None:
+        """Poll `logs` until `text` is in it."""
+        deadline = time.monotonic() + seconds
+        while text not in (seen := self.docker("logs", name).out):
+            assert time.monotonic() < deadline, f"{name} did not say {text!r} but {seen!r}"
+            time.sleep(0.05)
+
     def clean(self) -> None:
         """Remove all containers, and images other than busybox."""
         if names := self.ok("ps", "-aq").split():

@@ -9,6 +9,7 @@ import pytest
 
 from tests.root.differential.conftest import Same
 from tests.servers.engine import Engine
+from tests.servers.hostagent import Daemon
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
@@ -106,6 +107,19 @@ def test_limits_of_block_devices(both: tuple[Engine, Engine], same: Same) -> Non
     same("start", "-a", "gone")
     for engine in both:
         os.unlink(f"{engine.share}/disk")
+
+
+@only_v1
+def test_weight_of_block_io(daemon: Daemon) -> None:
+    """dockerd asks for a file that went away with the CFQ scheduler, warns and discards, where BFQ's could be used."""
+    if not os.path.exists("/sys/fs/cgroup/blkio/blkio.bfq.io_serviced"):
+        pytest.skip("this kernel has no BFQ scheduler")
+    shown = daemon.engine.ok(
+        "run", "--rm", "--blkio-weight", "300", "busybox", "cat", "/sys/fs/cgroup/blkio/blkio.bfq.weight"
+    )
+    assert shown == "300"
+    refused = daemon.engine.docker("run", "--rm", "--blkio-weight", "5000", "busybox", "true")
+    assert "Range of blkio weight is from 10 to 1000" in refused.err
 
 
 def test_a_limit_that_the_kernel_refuses_ends_the_start(both: tuple[Engine, Engine]) -> None:

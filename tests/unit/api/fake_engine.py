@@ -380,3 +380,23 @@ class FakeImages:
 
     def tag(self, source: str, target: Reference, /) -> None:
         self.calls.append(("tag", source, str(target)))
+
+
+class FakeControl:
+    """Knows which of the engine's containers are paused."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+        self.paused: set[str] = set()
+        self.updates: list[tuple[bytes, tuple[int, int]]] = []
+
+    async def pause(self, ref: str) -> None:
+        self.paused.add(self._engine.inspect(ref, False).id)
+
+    async def unpause(self, ref: str) -> None:
+        self.paused.remove(self._engine.inspect(ref, False).id)
+
+    async def update(self, ref: str, raw: bytes, version: tuple[int, int]) -> wire.UpdateResult:
+        self._engine.inspect(ref, False)
+        self.updates.append((raw, version))
+        return wire.UpdateResult()

@@ -1,0 +1,24 @@
+"""Looking at and changing containers that run: what hostagent.api.control asks for, joined from its parts."""
+
+from __future__ import annotations
+
+from hostagent import wire
+from hostagent.engine.pausing import Pausing
+from hostagent.engine.updates import Updates
+
+
+class Control:
+    """Facade for hostagent.api (its protocol `ports.Control`)."""
+
+    def __init__(self, pausing: Pausing, updates: Updates) -> None:
+        self._pausing = pausing
+        self._updates = updates
+
+    async def pause(self, ref: str) -> None:
+        await self._pausing.pause(ref)
+
+    async def unpause(self, ref: str) -> None:
+        await self._pausing.unpause(ref)
+
+    async def update(self, ref: str, raw: bytes, version: tuple[int, int]) -> wire.UpdateResult:
+        return await self._updates.update(ref, raw, version)
