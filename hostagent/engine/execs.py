@@ -79,7 +79,7 @@ class Execs:
             raise Conflict(f"Error: Exec command {exec_id} has already run")
         if execution.begun is not None:
             raise Conflict(f"Error: Exec command {exec_id} is already running")
-        self._must_run(container)
+        self._must_run(container, container.id)
         config = execution.config
         execution.begun = asyncio.get_running_loop().create_future()
         attach: protocol.Attach | None = None
