@@ -38,11 +38,22 @@ def remove(
         bool,
         typer.Option("-y", "--yes", "-f", "--force", help="do not ask (for scripts)", rich_help_panel="What"),
     ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="of the ssh driver: only forget the machine here; engine, containers and images stay on the host",
+            rich_help_panel="What",
+        ),
+    ] = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Remove machines and all that is on them, after asking.
 
+    A host that was there before (driver ssh) stays, without the engine and what that holds.
+
     pymachine rm dev1
+    pymachine rm --keep vm1
     pymachine rm --yes dev1 dev2
     """
     from machine.cli import lookup
@@ -56,7 +67,7 @@ def remove(
 
     def act(name: str) -> str | None:
         lookup.check(store, name, verb="rm")
-        if not yes:
+        if not yes and not keep:
             text = holdings(store, name)
             if not can_ask():
                 raise Usage(
@@ -66,7 +77,7 @@ def remove(
             if not confirm("remove it all?"):
                 note(f"{name} stays")
                 return None
-        undo(store, name, StepLines(verbose=verbose or settings_of(ctx).verbose))
+        undo(store, name, StepLines(verbose=verbose or settings_of(ctx).verbose), keep=keep)
         return name
 
     if len(machines) == 1:

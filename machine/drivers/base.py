@@ -18,17 +18,21 @@ from machine.model.machine import Machine
 from machine.store.store import Store
 
 State = Literal["running", "stopped", "absent", "unknown"]
+Ask = Callable[[str], bool]  # a question to whoever watches, answered by yes or no; no when nobody does
 Say = Callable[[str], None]  # a few words on what a step is doing now, for whoever watches
 
 # One line per driver: a name and the module whose `driver()` makes it (imported when it is asked for).
 DRIVERS: Final = {
     "local": "machine.drivers.local",
+    "ssh": "machine.drivers.ssh",
 }
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a driver can do beyond making and removing a host."""
+    """What a driver can do with its hosts, beyond leading to them."""
+
+    makes_hosts: bool  # False: they are somebody's, are never started, stopped, renamed or removed
 
     stop: bool  # can be stopped and started again, keeping its disk
     address_survives_stop: bool
@@ -74,6 +78,12 @@ class Driver(Protocol):
 
     def check_order(self, options: dict[str, str]) -> None:
         """Raises Unsupported or Usage, in one sentence that says what to do, before anything is made."""
+
+    def settle(self, options: dict[str, str], ask: Ask) -> dict[str, str]:
+        """The order in full, before anything is made: what is missing in it is looked up, or asked for.
+
+        Raises what stands in the way of it.
+        """
 
     def prepare(self, say: Say) -> tuple[str, str]:
         """Fetches and builds what `create` would have to, so that it then needs no network.

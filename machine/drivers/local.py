@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.drivers import local_rootfs
-from machine.drivers.base import Abilities, Order, Say, State, Step
+from machine.drivers.base import Abilities, Ask, Order, Say, State, Step
 from machine.drivers.local_bundle import HostBundle, hierarchies
 from machine.drivers.local_files import resolver, write_network, write_seed
 from machine.drivers.local_network import Bridge, choose_address
@@ -52,7 +52,7 @@ def driver(store: Store) -> LocalDriver:
 
 class LocalDriver:
     name = "local"
-    abilities = Abilities(stop=True, address_survives_stop=True, costs_money=False)
+    abilities = Abilities(makes_hosts=True, stop=True, address_survives_stop=True, costs_money=False)
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -89,6 +89,9 @@ class LocalDriver:
                 f"{self._store.directory} is on an overlay file system, which cannot carry another one: "
                 "set PYMACHINE_HOME to a folder on a real disk or volume"
             )
+
+    def settle(self, options: dict[str, str], ask: Ask) -> dict[str, str]:
+        return options
 
     def prepare(self, say: Say) -> tuple[str, str]:
         self.check_order({})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,42 @@ def connect(machine: Machine, *, timeout: float = 15.0, passphrase: str | None =
     Raises HostKeyMismatch (never worth a retry), Denied (our keys are refused), Unavailable (try again).
     """
     types = hostkey.key_types(machine)
-    session = _session(machine, timeout, types, passphrase)
+    return _open(machine, timeout, types, passphrase, lambda shown: hostkey.verify(machine, shown))
+
+
+def shown_key(machine: Machine, types: tuple[str, ...], *, timeout: float = 15.0) -> str:
+    """The host key that is shown at `machine`'s address ("ssh-ed25519 AAAA…"), of one of `types`. Nobody logs in.
+
+    Who shows it is not known by that: it is for comparing with what the person trusts.
+    """
+
+    def refuse(key: str) -> None:
+        raise _Shown(key)
+
+    try:
+        _open(machine, timeout, types, None, refuse)
+    except _Shown as shown:
+        return shown.key
+    raise AssertionError("a connection without a look at the host key")
+
+
+class _Shown(MachineError):
+    """Ends the handshake before the login."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("looked at the host key")
+        self.key = key
+
+
+def _open(
+    machine: Machine,
+    timeout: float,
+    types: tuple[str, ...],
+    passphrase: str | None,
+    judge: Callable[[str], None],
+) -> Connection:
+    """`judge` gets the key that the host shows, and raises unless it is the right one."""
+    session = _session(machine, timeout, types, passphrase, judge)
     wire: Wire | None = None
     hops = tuple(_hops(session))
     try:
@@ -57,16 +92,22 @@ def connect(machine: Machine, *, timeout: float = 15.0, passphrase: str | None =
     return Connection(machine, session, wire, hops)
 
 
-def _session(machine: Machine, timeout: float, types: tuple[str, ...], passphrase: str | None) -> Any:
+def _session(
+    machine: Machine,
+    timeout: float,
+    types: tuple[str, ...],
+    passphrase: str | None,
+    judge: Callable[[str], None],
+) -> Any:
     """A fabric connection that is not open yet (fabric has no type information)."""
     import fabric
     import paramiko
 
     _hush_paramiko()
 
-    class OnlyKnownKeys(paramiko.MissingHostKeyPolicy):
+    class JudgedKeys(paramiko.MissingHostKeyPolicy):
         def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-            hostkey.verify(machine, f"{key.get_name()} {key.get_base64()}")
+            judge(f"{key.get_name()} {key.get_base64()}")
 
     def transport(sock: Any, **options: Any) -> paramiko.Transport:
         made = paramiko.Transport(
@@ -100,7 +141,7 @@ def _session(machine: Machine, timeout: float, types: tuple[str, ...], passphras
         connect_timeout=max(1, int(timeout)),
         connect_kwargs=options,
     )
-    session.client.set_missing_host_key_policy(OnlyKnownKeys())
+    session.client.set_missing_host_key_policy(JudgedKeys())
     for hop in _hops(session):
         # A jump host is not ours: the user's own known_hosts decides, as with ssh.
         hop.client.load_system_host_keys()

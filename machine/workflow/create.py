@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from machine.drivers import base as drivers
+from machine.drivers.base import Ask
 from machine.errors import Conflict
 from machine.model.machine import Machine, check_name
 from machine.model.registries import NONE, Registries
@@ -22,6 +25,7 @@ def create(
     progress: Progress = silent,
     *,
     registries: Registries = NONE,
+    ask: Ask = lambda question: False,
 ) -> Machine:
     """Makes the machine, or finishes one whose `create` failed or was killed: the steps that are done are kept.
 
@@ -33,12 +37,13 @@ def create(
     driver = drivers.get(driver_name, store)
     request = Request(driver_name, options or {}, registries)
     driver.check_access()
-    driver.check_order(request.options)
+    entry = store.entry(name)
+    driver.check_order(_admit(store, entry, request).options)
     with store.lock(name):
-        entry = store.entry(name)
         request = _admit(store, entry, request)
-        store.make(name)
         if not entry.journal.read().order:
+            request = replace(request, options=driver.settle(request.options, ask))
+            store.make(name)
             entry.journal.add("order", values=request.values())
         machine = entry.read() or Machine(
             name=name,
@@ -67,7 +72,7 @@ def _admit(store: Store, entry: Entry, request: Request) -> Request:
     if not history.order:
         return request
     begun = Request.of(history.order, request.driver)
-    if request != begun and not (request.bare and request.driver == begun.driver):
+    if not request.part_of(begun):
         raise Conflict(
             f'"{entry.name}" was begun otherwise. Finish that:  {begun.command(entry.name)}     '
             f"or undo it:  pymachine rm {entry.name}"

@@ -62,7 +62,10 @@ def _driver(store: Store, name: str) -> drivers.Driver:
     driver = drivers.get(machine.driver, store)
     driver.check_access()
     if not driver.abilities.stop:
-        raise Unsupported(f"machines of the {machine.driver} driver cannot be stopped and started")
+        raise Unsupported(
+            f"{name} was there before pymachine, which neither starts nor stops it: its owner does "
+            f"(pymachine ssh {name} -- sudo systemctl poweroff)"
+        )
     return driver
 
 

@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from machine.drivers.base import Say
-from machine.errors import CommandFailed, MachineError, Unsupported
+from machine.errors import CommandFailed, Denied, MachineError, Unavailable, Unsupported
 from machine.model.machine import Machine
 from machine.workflow import bundle
 from machine.workflow.bundle import Bundle, Target
+from machine.workflow.existing import FOUND_ENGINE
+from machine.workflow.root import as_root
 from machine.workflow.session import Session
 
 if TYPE_CHECKING:
     from machine.ssh.connection import Connection
 
 _PIECE: Final = 256 * 1024
+_REACHABLE: Final = 10.0  # seconds
 _MINIMUM: Final = (3, 11)
 # The program comes first on stdin, its data after it: no file is left on the host, and no quoting is needed.
 _LOADER: Final = (
-    "sudo -n python3 -c 'import sys; "
+    "python3 -c 'import sys; "
     'exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(1))), "install.py", "exec"))\' '
 )
 _FACTS: Final = (
@@ -55,6 +58,7 @@ class AgentStep:
 
     session: Session
     release: str
+    whole_host: bool  # the host is ours: it goes as a whole, and nothing on it has to be taken back
 
     @property
     def name(self) -> str:
@@ -81,7 +85,22 @@ class AgentStep:
         return replace(machine, agent=answer.active)
 
     def undo(self, machine: Machine, say: Say) -> None:
-        """Nothing: the host that it is on goes as a whole."""
+        """On a host that stays: the engine goes, with its containers, images and volumes, if it came with us."""
+        if self.whole_host or FOUND_ENGINE not in machine.driver_data:
+            return
+        if found := machine.driver_data[FOUND_ENGINE]:
+            say(f"stays: {found} was there before")
+            return
+        try:
+            connection = self.session.connection(machine, say, deadline=_REACHABLE)
+        except (Unavailable, Denied) as error:
+            raise type(error)(
+                f"{error}\nThe engine is still on it. Try again when it can be reached, or forget the machine and "
+                f"leave the engine there:  pymachine rm --keep {machine.name}"
+            ) from error
+        say("stopping its containers")
+        _remote(connection, ["remove", machine.user])
+        say("removed")
 
 
 def send(connection: Connection, made: Bundle) -> None:
@@ -102,7 +121,9 @@ def activate(
     connection.run("cloud-init status --wait >/dev/null 2>&1", check=False, timeout=900)
     say("starting")
     asked = msgspec.json.encode(settings or {}).decode()
-    return msgspec.json.decode(_remote(connection, ["activate", version, asked]), type=Active)
+    return msgspec.json.decode(
+        _remote(connection, ["activate", version, asked, connection.machine.user]), type=Active
+    )
 
 
 def _facts(connection: Connection, machine: Machine) -> Facts:
@@ -130,7 +151,7 @@ def _remote(connection: Connection, arguments: list[str], sent: Bundle | None = 
                 while piece := file.read(_PIECE):
                     yield piece
 
-    command = _LOADER + shlex.join([str(len(program)), *arguments])
+    command = as_root(connection.machine, _LOADER + shlex.join([str(len(program)), *arguments]))
     try:
         done = connection.run(command, stdin=stdin(), timeout=300)
     except CommandFailed as error:

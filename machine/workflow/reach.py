@@ -34,7 +34,7 @@ class SshStep:
     name: str = "ssh, host key verified"
 
     def describe(self) -> str:
-        return "log in, refusing any host key but the one in the user-data"
+        return "log in, refusing any host key but the one on record"
 
     def execute(self, machine: Machine, say: Say) -> Machine:
         if self.driver.state(machine) == "stopped":  # a create resumed after the laptop was off

@@ -21,10 +21,16 @@ class Request:
     options: dict[str, str] = field(default_factory=dict)
     registries: Registries = NONE
 
-    @property
-    def bare(self) -> bool:
-        """Only the driver was named: what is needed to finish a machine that was begun."""
-        return not self.options and not self.registries
+    def part_of(self, begun: Request) -> bool:
+        """Whether it asks for what was begun, or leaves out some of it: the driver's name is enough.
+
+        What a driver adds to an order when it settles it is nothing that anybody would type again.
+        """
+        return (
+            self.driver == begun.driver
+            and self.options.items() <= begun.options.items()
+            and self.registries in (NONE, begun.registries)
+        )
 
     def values(self) -> dict[str, str]:
         """For the journal. Registries are joined by blanks, which none of them can hold."""

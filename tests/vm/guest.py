@@ -34,7 +34,17 @@ class Guest:
         _write_seed(folder, seed, key, host_key)
         self._command = [
             *(need("qemu-system-x86_64", "qemu-system-x86"), "-accel", "tcg,thread=multi", "-machine", "q35"),
-            *("-cpu", "max", "-smp", str(PROCESSORS), "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none"),
+            *(
+                "-cpu",
+                "max",
+                "-smp",
+                str(PROCESSORS),
+                "-m",
+                str(MEMORY_MIB),
+                "-nodefaults",
+                "-display",
+                "none",
+            ),
             *("-serial", f"file:{self.console}", "-kernel", str(image.kernel), "-initrd", str(image.initrd)),
             # Mitigations cost an emulated processor half of its speed and change nothing that is tested.
             *("-append", "root=/dev/vda rw console=ttyS0 mitigations=off"),
@@ -73,7 +83,12 @@ def _forward(port: int, inside: int | None = None) -> str:
 
 
 def _disk(name: str, path: Path, kind: str) -> list[str]:
-    return ["-drive", f"if=none,id={name},file={path},format={kind}", "-device", f"virtio-blk-pci,drive={name}"]
+    return [
+        "-drive",
+        f"if=none,id={name},file={path},format={kind}",
+        "-device",
+        f"virtio-blk-pci,drive={name}",
+    ]
 
 
 def _write_seed(folder: Path, seed: Path, key: KeyPair, host_key: KeyPair) -> None:
@@ -96,8 +111,12 @@ def _write_seed(folder: Path, seed: Path, key: KeyPair, host_key: KeyPair) -> No
     content.mkdir()
     (content / "user-data").write_text(f"#cloud-config\n{json.dumps(user_data)}\n")
     (content / "meta-data").write_text(json.dumps({"instance-id": "i-1", "local-hostname": "customer"}))
-    _run("xorriso", "xorriso", "-as", "genisoimage", "-quiet", "-volid", "cidata", "-rock", "-o", seed, content)
+    _run(
+        "xorriso", "xorriso", "-as", "genisoimage", "-quiet", "-volid", "cidata", "-rock", "-o", seed, content
+    )
 
 
 def _run(command: str, package: str, *arguments: str | Path) -> None:
-    subprocess.run([need(command, package), *map(str, arguments)], check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        [need(command, package), *map(str, arguments)], check=True, capture_output=True, timeout=60
+    )

@@ -1,8 +1,11 @@
 """Installs an agent bundle on the host. Runs there, by the host's own Python (3.11 or newer), as root.
 
     python3 -c LOADER install VERSION SHA256 SIZE   the bundle follows on stdin; unpacked beside other versions
-    python3 -c LOADER activate VERSION SETTINGS     `current` points to it, units are in place, the engine answers;
-                                                    SETTINGS: a JSON object, keys that daemon.json shall have
+    python3 -c LOADER activate VERSION SETTINGS USER
+                                                    `current` points to it, units are in place, the engine answers;
+                                                    SETTINGS: a JSON object, keys that daemon.json shall have;
+                                                    USER may use the engine's socket
+    python3 -c LOADER remove USER                   the engine is gone, with all that it held
 
 Standard library only; stands alone, since it comes before the agent. Prints one line of JSON at the end.
 Every part may be cut off at any moment and done again.
@@ -16,6 +19,7 @@ import grp
 import hashlib
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -33,6 +37,16 @@ UNITS = "/etc/systemd/system"
 SOCKET = "/run/pymachine.sock"
 DOCKER = "/usr/local/bin/docker"
 CONFIG = "/etc/pymachine/daemon.json"
+GROUP = "pymachine"
+STATE = "/var/lib/pymachine"
+RUN = "/run/pymachine"
+# The order in which they are stopped: nothing starts the daemon again, and then the containers end.
+UNIT_NAMES = (
+    "pymachine-docker.socket",
+    "pymachine.socket",
+    "pymachine.service",
+    "pymachine-containers.service",
+)
 # Versions that stay beside the current one: shims of containers may still run their code.
 KEPT = 2
 
@@ -89,16 +103,16 @@ def receive(stream: BinaryIO, spool: IO[bytes], size: int, digest: str) -> None:
     spool.seek(0)
 
 
-def activate(version: str, settings: dict[str, object]) -> str:
+def activate(version: str, settings: dict[str, object], user: str) -> str:
     """Switch to the version and wait until its engine answers; a version that does not start is switched back."""
     with alone():
+        ensure_member(user)
         answer = _activate(version, settings)
         prune(version)
         return answer
 
 
 def _activate(version: str, settings: dict[str, object]) -> str:
-    ensure_group("pymachine")
     before = os.path.basename(os.readlink(CURRENT)) if os.path.islink(CURRENT) else ""
     configured = configure(settings)
     try:
@@ -173,21 +187,82 @@ def prune(current: str) -> None:
         shutil.rmtree(f"{VERSIONS}/{name}", ignore_errors=True)  # the next activation tries again
 
 
-def ensure_group(name: str) -> None:
+def ensure_member(user: str) -> None:
+    """The engine's group is there, and `user` in it; who may use sudo gains nothing by that."""
     try:
-        grp.getgrnam(name)
+        group = grp.getgrnam(GROUP)
     except KeyError:
-        subprocess.run(["groupadd", "--system", name], check=True)
+        subprocess.run(["groupadd", "--system", GROUP], check=True)
+        group = grp.getgrnam(GROUP)
+    account = pwd.getpwnam(user)
+    if account.pw_uid != 0 and account.pw_gid != group.gr_gid and user not in group.gr_mem:
+        subprocess.run(["usermod", "--append", "--groups", GROUP, user], check=True)
+
+
+def remove(user: str) -> None:
+    """Containers get their stop signals, then everything goes that came with the engine, its data last.
+
+    May be cut off and done again. `user` leaves the engine's group.
+    """
+    os.makedirs(VERSIONS, exist_ok=True)
+    with alone():
+        known = [name for name in UNIT_NAMES if os.path.exists(f"{UNITS}/{name}")]
+        for name in known:
+            systemctl("disable", "--quiet", "--now", name)
+        if os.path.isdir(CURRENT):
+            environment = {**os.environ, "PYTHONPATH": CURRENT}
+            cleared = subprocess.run(
+                [sys.executable, "-m", "hostagent.daemon.clear"],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+            if cleared.returncode:
+                sys.exit(cleared.stderr.decode(errors="replace").strip())
+        for name in known:
+            os.unlink(f"{UNITS}/{name}")
+        systemctl("daemon-reload")
+        if docker_is_ours():
+            os.unlink(DOCKER)
+        for folder in (RUN, os.path.dirname(CONFIG), STATE):
+            if os.path.isdir(folder):
+                shutil.rmtree(folder)
+        leave_group(user)
+        shutil.rmtree(HOME)
+
+
+def leave_group(user: str) -> None:
+    """The group goes with its last member; an account of that name keeps it."""
+    try:
+        group = grp.getgrnam(GROUP)
+    except KeyError:
+        return
+    if user in group.gr_mem:
+        subprocess.run(["gpasswd", "--delete", user, GROUP], stdout=subprocess.DEVNULL, check=True)
+    primary = any(account.pw_gid == group.gr_gid for account in pwd.getpwall())
+    if not primary and not set(group.gr_mem) - {user}:
+        subprocess.run(["groupdel", GROUP], check=True)
+
+
+def docker_is_ours() -> bool:
+    """Whether the docker command is our shim."""
+    if not os.path.isfile(DOCKER):
+        return False
+    with open(DOCKER, errors="replace") as file:
+        return "pymachine" in file.read(4096)
 
 
 def docker_is_free() -> bool:
     """Whether nobody else provides docker here: then our shim and /run/docker.sock help old habits."""
     found = shutil.which("docker", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    ours = False
-    if found == DOCKER:
-        with open(DOCKER, errors="replace") as file:
-            ours = "pymachine" in file.read(4096)
-    return (found is None or ours) and not os.path.exists("/lib/systemd/system/docker.socket")
+    if found is not None and not (found == DOCKER and docker_is_ours()):
+        return False
+    # systemd would take the address from whoever listens there (systemd.socket(5), ListenStream=).
+    held = os.path.exists("/run/docker.sock") and not os.path.exists(f"{UNITS}/pymachine-docker.socket")
+    return not held and not any(
+        os.path.exists(f"{folder}/docker.socket") for folder in ("/lib/systemd/system", UNITS)
+    )
 
 
 def put(source: str, target: str, mode: int) -> bool:
@@ -241,13 +316,17 @@ def ping(patience: float = 15.0) -> str:
 
 
 def main() -> None:
-    verb, version = sys.argv[1:3]
+    verb, subject = sys.argv[1:3]
     try:
         if verb == "install":
-            install(version, sys.argv[3], int(sys.argv[4]), sys.stdin.buffer)
-            print(json.dumps({"installed": version}))
+            install(subject, sys.argv[3], int(sys.argv[4]), sys.stdin.buffer)
+            print(json.dumps({"installed": subject}))
+        elif verb == "activate":
+            api = activate(subject, json.loads(sys.argv[3]), sys.argv[4])
+            print(json.dumps({"active": subject, "api": api}))
         else:
-            print(json.dumps({"active": version, "api": activate(version, json.loads(sys.argv[3]))}))
+            remove(subject)
+            print(json.dumps({"removed": HOME}))
     except OSError as error:
         sys.exit(f"{error.strerror or error}: {error.filename or HOME}")
 
