@@ -174,8 +174,8 @@ def _trusted_key(address: str, target: Target, options: dict[str, str], ask: Ask
     if keys:
         raise HostKeyMismatch(
             f"{target.known_as} shows the host key {print_of}, your known_hosts says "
-            f"{', '.join(map(fingerprint, keys))}. Another host has this address, or someone is in between: nothing was sent. "
-            f'If the host was installed anew:  ssh-keygen -R "{target.known_as}"'
+            f"{', '.join(map(fingerprint, keys))}. Another host has this address, or someone is in between: "
+            f'nothing was sent. If the host was installed anew:  ssh-keygen -R "{target.known_as}"'
         )
     if options.get("accept-host-key") == print_of:
         return shown
