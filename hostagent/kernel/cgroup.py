@@ -257,11 +257,24 @@ def _enable_controllers(directory: str) -> None:
     """Hand controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
     wanted = _WANTED_CONTROLLERS & set(control_file.read(f"{directory}/cgroup.controllers").split())
     wanted -= set(control_file.read(f"{directory}/cgroup.subtree_control").split())
+    if not wanted or _has_members(directory):
+        return
     for name in sorted(wanted):
         try:
             control_file.write(f"{directory}/cgroup.subtree_control", f"+{name}".encode())
         except OSError:
             continue  # busy with processes of its own, or not delegated: set() warns about what is missing
+
+
+def _has_members(directory: str) -> bool:
+    """Whether processes are in the group itself, so that it may not hand on controllers.
+
+    The kernel refuses that for memory and io only: with cpu or pids it makes the children threaded, and then no process
+    can be moved into them (cgroup-v2.rst, "Threads"). The root of all, which has no cgroup.type, is free to.
+    """
+    if not os.path.exists(f"{directory}/cgroup.type"):
+        return False
+    return bool(control_file.read(f"{directory}/cgroup.procs").strip())
 
 
 def _inherit_cpuset(parent: str, directory: str) -> None:

@@ -159,7 +159,10 @@ def v2_host(tmp_path: Path) -> Cgroup:
         (place / "cgroup.subtree_control").write_text("memory\n")
         for file in ("memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max", "cgroup.kill"):
             (place / file).touch()
-        (place / "cgroup.procs").write_text("0\n")
+        # The root may have processes and yet hand on controllers; it is the one without a type.
+        (place / "cgroup.procs").write_text("" if folder == "engine" else "0\n")
+        if folder:
+            (place / "cgroup.type").write_text("domain\n")
     (tmp_path / "engine/c/memory.events").write_text("low 0\nhigh 0\noom 2\noom_kill 3\n")
     return Cgroup("/engine/c", (Hierarchy(str(tmp_path), unified=True),))
 
@@ -210,6 +213,13 @@ def test_v2_controllers_are_handed_down_to_the_parent_of_the_group(v2_host: Cgro
         # One write each, in order of name; a plain file keeps the last at its start.
         assert (tmp_path / folder / "cgroup.subtree_control").read_text().startswith("+pids")
     assert (tmp_path / "engine/c/cgroup.subtree_control").read_text() == "memory\n"
+
+
+def test_a_v2_group_with_processes_hands_nothing_on(v2_host: Cgroup, tmp_path: Path) -> None:
+    """It would make its children threaded, and no process could be moved into them."""
+    (tmp_path / "engine/cgroup.procs").write_text("1\n")
+    v2_host.create()
+    assert (tmp_path / "engine/cgroup.subtree_control").read_text() == "memory\n"
 
 
 def test_processes_of_other_namespaces_are_not_ours_to_kill(v2_host: Cgroup) -> None:
