@@ -298,6 +298,7 @@ class Engine:
             self._events.listeners,
             self._mirrors,
             self._insecure,
+            self._limits.support,
         )
 
     def events(self, since: int, until: int, filters_: Filters) -> AsyncIterator[wire.Event]:

@@ -11,7 +11,7 @@ import time
 from hostagent import VERSION
 from hostagent.engine.container import Container
 from hostagent.engine.timestamps import timestamp
-from hostagent.kernel.cgroup_mounts import hierarchies
+from hostagent.kernel.cgroup_support import Support
 from hostagent.wire import (
     ComponentVersion,
     IndexInfo,
@@ -65,19 +65,14 @@ def info(
     listeners: int,
     mirrors: list[str],
     insecure: list[str],
+    limits: Support,
 ) -> Info:
     """Answer of GET /info."""
     states = [container.state.status for container in containers]
     running = sum(state in ("running", "restarting") for state in states)
     paused = states.count("paused")
-    trees = hierarchies()
-    controllers = {name for tree in trees for name in tree.controllers}
     forwarding = _read("/proc/sys/net/ipv4/ip_forward") == "1"
-    warnings = [
-        f"WARNING: No {what} support"
-        for what, controller in (("memory limit", "memory"), ("cpu cfs quota", "cpu"), ("pids limit", "pids"))
-        if controller not in controllers
-    ]
+    warnings = limit_warnings(limits)
     if not forwarding:
         warnings.append("WARNING: IPv4 forwarding is disabled")
     return Info(
@@ -90,18 +85,19 @@ def info(
         driver="overlay2",
         driver_status=[("Backing Filesystem", _file_system(root)), ("Native Overlay Diff", "true")],
         plugins=Plugins(volume=[], network=["bridge", "host", "null"], log=["json-file", "none"]),
-        memory_limit="memory" in controllers,
-        swap_limit="memory" in controllers,
-        cpu_cfs_period="cpu" in controllers,
-        cpu_cfs_quota="cpu" in controllers,
-        cpu_shares="cpu" in controllers,
-        cpu_set="cpuset" in controllers,
-        pids_limit="pids" in controllers,
+        memory_limit=limits.memory,
+        swap_limit=limits.memory_swap,
+        cpu_cfs_period=limits.cpu_quota,
+        cpu_cfs_quota=limits.cpu_quota,
+        cpu_shares=limits.cpu_shares,
+        cpu_set=limits.cpuset,
+        pids_limit=limits.pids,
+        oom_kill_disable=limits.oom_kill_disable,
         ipv4_forwarding=forwarding,
         n_fd=len(os.listdir("/proc/self/fd")),
         system_time=timestamp(time.time_ns()),
         cgroup_driver="cgroupfs",
-        cgroup_version="2" if all(tree.unified for tree in trees) else "1",
+        cgroup_version="2" if limits.unified else "1",
         n_events_listener=listeners,
         kernel_version=platform.release(),
         operating_system=_os_release("PRETTY_NAME"),
@@ -130,6 +126,26 @@ def info(
         security_options=["name=seccomp,profile=builtin", "name=cgroupns"],
         warnings=warnings or None,
     )
+
+
+def limit_warnings(limits: Support) -> list[str]:
+    """A line for each limit that this host cannot set, in Docker's words (oom_kill_disable has none on v2)."""
+    lacks = [
+        (limits.memory, "memory limit"),
+        (limits.memory_swap, "swap limit"),
+        (limits.oom_kill_disable or limits.unified, "oom kill disable"),
+        (limits.cpu_quota, "cpu cfs quota"),
+        (limits.cpu_quota, "cpu cfs period"),
+        (limits.cpu_shares, "cpu shares"),
+        (limits.cpuset, "cpuset"),
+        (limits.blkio_weight or not limits.unified, "io.weight"),
+        (limits.blkio_weight_device or not limits.unified, "io.weight (per device)"),
+        (limits.blkio_read_bps, "io.max (rbps)" if limits.unified else "blkio throttle.read_bps_device"),
+        (limits.blkio_write_bps, "io.max (wbps)" if limits.unified else "blkio throttle.write_bps_device"),
+        (limits.blkio_read_iops, "io.max (riops)" if limits.unified else "blkio throttle.read_iops_device"),
+        (limits.blkio_write_iops, "io.max (wiops)" if limits.unified else "blkio throttle.write_iops_device"),
+    ]
+    return [f"WARNING: No {what} support" for there, what in lacks if not there]
 
 
 def _read(path: str) -> str:

@@ -84,7 +84,6 @@ def create(
 ) -> None:
     """Create a machine and put the engine on it; run it again to go on after a failure.
 
-    pymachine create local dev1
     pymachine create ssh vm1 --host admin@192.0.2.7
     pymachine create local web-1 web-2 --registry-mirror https://mirror.example
     """

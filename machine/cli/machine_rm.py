@@ -50,11 +50,8 @@ def remove(
 ) -> None:
     """Remove machines and all that is on them, after asking.
 
-    A host that was there before (driver ssh) stays, without the engine and what that holds.
-
-    pymachine rm dev1
+    pymachine rm dev1 dev2
     pymachine rm --keep vm1
-    pymachine rm --yes dev1 dev2
     """
     from machine.cli import lookup
     from machine.cli.console import can_ask, confirm, note
@@ -68,7 +65,7 @@ def remove(
     def act(name: str) -> str | None:
         lookup.check(store, name, verb="rm")
         if not yes and not keep:
-            text = holdings(store, name)
+            text = holdings(store, name) + _what_stays(store, name)
             if not can_ask():
                 raise Usage(
                     f"{text}\nThere is no terminal to ask on.  To remove it all:  pymachine rm --yes {name}"
@@ -109,6 +106,19 @@ def holdings(store: Store, name: str) -> str:
         return describe(name, _ask_engine(name))
     except (MachineError, OSError) as error:
         return f"{name} runs, but what it holds cannot be listed ({error})."
+
+
+def _what_stays(store: Store, name: str) -> str:
+    """A sentence more for a host that is not ours."""
+    from machine.drivers.base import get
+
+    machine = store.entry(name).read()
+    if machine is None or get(machine.driver, store).abilities.makes_hosts:
+        return ""
+    return (
+        f"\nThe host stays ({machine.user}@{machine.address}); the engine and what it holds are removed from it.  "
+        f"To leave them there and only forget the machine:  pymachine rm --keep {name}"
+    )
 
 
 def _ask_engine(name: str) -> Loss:
