@@ -81,7 +81,7 @@ async def serve(options: Options) -> None:
     later = Later()
     containers = Containers(database, containers_directory, later)
     launcher = Launcher(str(options.run), shims_cgroup)
-    bundles = Bundles(images, SeccompCache(str(options.root / "seccomp")), options.cgroup_parent)
+    bundles = Bundles(containers, images, SeccompCache(str(options.root / "seccomp")), options.cgroup_parent)
     endpoints = Endpoints(bridge)
     pausing = Pausing(containers, bundles, events)
     lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later, pausing)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from hostagent.engine import capabilities, merge, mountspec, oci, resources, validate
+from hostagent.engine import capabilities, devices, merge, mountspec, namespaces, oci, resources, security
 from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
+from hostagent.engine.containers import Containers
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
@@ -31,7 +32,10 @@ class _Document(msgspec.Struct):
 class Bundles:
     """Directories of containers; `cgroup_parent` is where theirs are made."""
 
-    def __init__(self, images: ImageService, seccomp: SeccompCache, cgroup_parent: str) -> None:
+    def __init__(
+        self, containers: Containers, images: ImageService, seccomp: SeccompCache, cgroup_parent: str
+    ) -> None:
+        self._containers = containers
         self._images = images
         self._seccomp = seccomp
         self._cgroup_parent = cgroup_parent
@@ -67,11 +71,16 @@ class Bundles:
     def write(self, container: Container, interface: Interface | None) -> None:
         """config.json, resolv.conf, hosts, hostname. They are rewritten at each start, so torn writes do not matter."""
         config, host = container.config, container.host
-        hostname = config.hostname or socket.gethostname()
-        binds = mountspec.parse_binds(host)
+        shared = namespaces.join(container, self._containers.find)
+        hostname = _hostname(shared.network or container)
+        binds, tmpfs = mountspec.parse_binds(host), mountspec.parse_tmpfs(host)
+        mountspec.check_read_only(host)
         mountspec.ensure_sources(binds)
-        caps = capabilities.effective(host.cap_add, host.cap_drop)
-        security = validate.security_options(host)
+        mountspec.check_propagation(binds)
+        mountspec.check_tmpfs(tmpfs)
+        caps = capabilities.of(host)
+        options = security.of(host)
+        found = devices.find(host)
         image = self._images.resolve(container.image_id)
         document = oci.render(
             oci.Bundle(
@@ -81,19 +90,27 @@ class Bundles:
                 hostname=hostname,
                 args=merge.command(config),
                 capabilities=caps,
-                no_new_privileges=security.no_new_privileges,
-                seccomp_path=self._seccomp.path_for(caps) if security.seccomp else "",
+                no_new_privileges=options.no_new_privileges,
+                seccomp_path=self._seccomp.path_for(caps, options.seccomp),
                 lowerdirs=self._images.lowerdirs(image),
                 directory=container.directory,
                 binds=binds,
-                tmpfs=mountspec.parse_tmpfs(host),
+                tmpfs=tmpfs,
                 cgroup=self.cgroup(container),
                 limits=resources.limits(host),
                 cgroup_mounts=self._cgroup_mounts,
+                namespaces=shared.namespaces,
+                shm=None if namespaces.mounts_shm(host) else shared.shm,
+                network_directory=namespaces.network_of(container, self._containers.find).directory,
+                device_nodes=found.nodes,
+                device_rules=found.rules,
+                apparmor=security.apparmor_profile(host),
             )
         )
         directory = Path(container.directory)
         (directory / "config.json").write_bytes(document)
+        if shared.network:
+            return  # its files are this container's too
         (directory / "hostname").write_text(files.hostname(hostname))
         gateway = interface.gateway if interface else None
         (directory / "hosts").write_text(
@@ -113,6 +130,10 @@ class Bundles:
                 own_network=host.network_mode != "host",
             )
         )
+
+
+def _hostname(container: Container) -> str:
+    return container.config.hostname or socket.gethostname()
 
 
 def _host_resolv_conf() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hostagent.errors import Invalid
 from hostagent.kernel import capabilities as kernel
+from hostagent.wire import HostConfig
 
 DEFAULT = (
     "CAP_CHOWN",
@@ -41,6 +42,16 @@ def effective(add: Sequence[str] | None, drop: Sequence[str] | None) -> tuple[st
         chosen = [cap for cap in DEFAULT if cap not in dropped]
         chosen += [cap for cap in added if cap not in chosen]
     return tuple(cap for cap in chosen if cap in held)
+
+
+def of(host: HostConfig) -> tuple[str, ...]:
+    """Those of a container; `--privileged` has all that the engine itself has."""
+    return everything() if host.privileged else effective(host.cap_add, host.cap_drop)
+
+
+def everything() -> tuple[str, ...]:
+    """All that this host may give."""
+    return tuple(name for name in kernel.names(kernel.bounding()) if name in kernel.NAMES)
 
 
 def _name(text: str, field: str) -> str:

@@ -29,10 +29,17 @@ class ExecConfig(msgspec.Struct, frozen=True):
     health_check: bool = False
     console_size: tuple[int, int] = (0, 0)
     """Height, width; for a TTY whose start names none."""
+    privileged: bool = False
 
     def process(self) -> ProcessConfig:
         """As `exec inspect` shows it."""
-        return ProcessConfig(tty=self.tty, entrypoint=self.args[0], arguments=self.args[1:], user=self.user)
+        return ProcessConfig(
+            tty=self.tty,
+            entrypoint=self.args[0],
+            arguments=self.args[1:],
+            privileged=self.privileged,
+            user=self.user,
+        )
 
 
 @dataclass

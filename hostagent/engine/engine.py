@@ -19,6 +19,7 @@ from hostagent.engine import (
     merge,
     mountspec,
     names,
+    namespaces,
     ports,
     system,
     validate,
@@ -85,7 +86,8 @@ class Engine:
         mode = validate.network_mode(host)
         validate.check(body, host)
         checked = self._limits.check(host)
-        body = replace(body, host_config=checked.host)
+        host = namespaces.settle(checked.host, self._containers.find)
+        body = replace(body, host_config=host)
         self._check_endpoints(body, mode)
         mountspec.refuse_other_mounts(host)
         mountspec.check_targets(host)

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from hostagent.engine import capabilities, oci, startfailure, validate
+from hostagent.engine import capabilities, oci, security, startfailure
 from hostagent.engine.container import Container, ExecConfig, ExecState
 from hostagent.engine.containers import Containers
 from hostagent.engine.detachkeys import parse as parse_detach_keys
 from hostagent.engine.events import EventBus
 from hostagent.engine.pausing import must_run
-from hostagent.errors import Conflict, EngineError, Invalid, NotFound, Unsupported
+from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.model.stream import Upgrade
 from hostagent.runtime import protocol
 from hostagent.wire import ExecCreate, ExecInspect
@@ -37,8 +37,6 @@ class Execs:
         self._must_run(container, reference)
         if not body.cmd:
             raise Invalid("No exec command specified")
-        if body.privileged:
-            raise Unsupported("exec --privileged is not supported yet")
         parse_detach_keys(body.detach_keys)
         config = container.config
         execution = ExecState(
@@ -55,6 +53,7 @@ class Execs:
                 working_dir=body.working_dir or config.working_dir,
                 detach_keys=body.detach_keys,
                 console_size=body.console_size or (0, 0),
+                privileged=body.privileged,
             ),
         )
         container.execs[execution.id] = execution
@@ -171,8 +170,10 @@ class Execs:
             cwd=config.working_dir or "/",
             terminal=config.tty,
             user=config.user,
-            capabilities=capabilities.effective(host.cap_add, host.cap_drop),
-            no_new_privileges=validate.security_options(host).no_new_privileges,
+            capabilities=capabilities.everything() if config.privileged else capabilities.of(host),
+            no_new_privileges=security.of(host).no_new_privileges,
+            groups=host.group_add or (),
+            apparmor=security.apparmor_profile(host),
         )
 
     def inspect(self, exec_id: str) -> ExecInspect:

@@ -6,7 +6,7 @@ import posixpath
 
 from msgspec.structs import replace
 
-from hostagent.engine import healthcheck, oci, validate
+from hostagent.engine import healthcheck, oci, security, validate
 from hostagent.errors import Invalid
 from hostagent.model.image import Image
 from hostagent.wire import ContainerCreate, HostConfig, LogConfig, RestartPolicy
@@ -68,14 +68,13 @@ def _complete_host(host: HostConfig, mode: str) -> HostConfig:
         host,
         network_mode=mode,
         shm_size=host.shm_size or oci.DEFAULT_SHM,
-        ipc_mode=host.ipc_mode or "private",
-        cgroupns_mode=host.cgroupns_mode or "private",
         runtime=host.runtime or "runc",
         log_config=host.log_config if host.log_config.type else LogConfig(type="json-file", config={}),
         restart_policy=host.restart_policy if host.restart_policy.name else RestartPolicy(name="no"),
         pids_limit=host.pids_limit if (host.pids_limit or 0) > 0 else None,
         memory_swap=host.memory_swap or host.memory * 2,
         oom_kill_disable=bool(host.oom_kill_disable),
-        masked_paths=list(oci.MASKED_PATHS),
-        readonly_paths=list(oci.READONLY_PATHS),
+        security_opt=security.completed_options(host),
+        masked_paths=security.masked_paths(host),
+        readonly_paths=security.readonly_paths(host),
     )

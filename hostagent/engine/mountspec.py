@@ -9,11 +9,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hostagent.errors import Invalid, Unsupported
-from hostagent.wire import HostConfig, Mount, MountPoint
+from hostagent.errors import EngineError, Invalid, Unsupported
+from hostagent.kernel import lsm
+from hostagent.kernel.mountinfo import Mounted, holding
+from hostagent.wire import BindOptions, HostConfig, Mount, MountPoint
 
 PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+_MODES = (
+    frozenset({"rw", "ro"}),
+    frozenset({"z", "Z"}),
+    PROPAGATIONS,
+    frozenset({"consistent", "cached", "delegated"}),
+)
 TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
+_TMPFS_FLAGS = PROPAGATIONS | {
+    *("defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync"),
+    *("mand", "nomand", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime"),
+    *("strictatime", "nostrictatime", "unbindable", "runbindable", "remount"),
+}
+_TMPFS_VALUES = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,17 @@ class BindMount:
     """The third part of `-v` as given, for inspect."""
     create_source: bool = True
     """`-v` makes a missing source a folder; `--mount` refuses it."""
+    recursive: bool = True
+    """With what is mounted below the source."""
+    below_too: bool = True
+    """A read-only bind: also what is mounted below it."""
+
+    @property
+    def access(self) -> str:
+        """The mount option (runtime-spec: rro takes in all mounts below)."""
+        if not self.read_only:
+            return "rw"
+        return "rro" if self.below_too else "ro"
 
     def wire(self) -> MountPoint:
         return MountPoint(
@@ -62,7 +87,7 @@ def parse_tmpfs(host: HostConfig) -> tuple[TmpfsMount, ...]:
     """`HostConfig.Tmpfs` and the tmpfs entries of `HostConfig.Mounts`."""
     mounts = [
         TmpfsMount(
-            _destination(path, path), (*TMPFS_DEFAULTS, *(option for option in options.split(",") if option))
+            _tmpfs_destination(path), (*TMPFS_DEFAULTS, *(option for option in options.split(",") if option))
         )
         for path, options in host.tmpfs.items()
     ]
@@ -144,57 +169,125 @@ def _bind(text: str) -> BindMount:
     source, destination, mode = parts[0], parts[1], parts[2] if len(parts) == 3 else ""
     if not source.startswith("/"):
         raise Unsupported(f"named volumes are not supported yet: {source!r} (use a path of the host)")
-    read_only, propagation = False, "rprivate"
-    for option in mode.split(",") if mode else ():
-        if option == "ro":
-            read_only = True
-        elif option in PROPAGATIONS:
-            propagation = option
-        elif option in ("z", "Z"):
-            raise Unsupported(f"SELinux labels ({option}) are not supported yet: {text!r}")
-        elif option not in ("rw", "cached", "delegated", "consistent"):
-            raise Invalid(f"invalid mode: {mode}")
+    options = _mode(mode)
+    propagation = next((option for option in options if option in PROPAGATIONS), "rprivate")
     return BindMount(
-        posixpath.normpath(source), _destination(destination, text), read_only, propagation, mode
+        posixpath.normpath(source), _destination(destination, text), "ro" in options, propagation, mode
     )
+
+
+def _mode(mode: str) -> list[str]:
+    """The options of `-v`'s third part, at most one of each kind. Labels mean nothing without SELinux."""
+    options = mode.split(",") if mode else []
+    kinds = [next((kind for kind in _MODES if option in kind), None) for option in options]
+    if None in kinds or len(set(kinds)) < len(kinds):
+        raise Invalid(f"invalid mode: {mode}")
+    if {"z", "Z"} & set(options) and lsm.selinux_enabled():
+        raise Unsupported(f"SELinux labels ({mode}) are not supported yet on a host with SELinux")
+    return options
 
 
 def _mount_bind(entry: Mount) -> BindMount:
-    options = entry.bind_options
+    options = entry.bind_options or BindOptions()
+    if not entry.source:
+        raise _wrong(entry, "field Source must not be empty")
     if not entry.source.startswith("/"):
-        raise Invalid(
-            f"invalid mount config for type \"bind\": invalid mount path: '{entry.source}' mount path must be absolute"
-        )
-    propagation = (options.propagation if options else "") or "rprivate"
+        raise _wrong(entry, f"invalid mount path: '{entry.source}' mount path must be absolute")
+    propagation = options.propagation or "rprivate"
     if propagation not in PROPAGATIONS:
-        raise Invalid(f'invalid mount config for type "bind": invalid propagation: {propagation!r}')
-    if options and (
-        options.non_recursive or options.read_only_non_recursive or options.read_only_force_recursive
-    ):
-        raise Unsupported("bind-recursive options of --mount are not supported yet")
+        raise _wrong(entry, f"invalid propagation mode: {propagation}")
+    if entry.volume_options:
+        raise _wrong(entry, "field VolumeOptions must not be specified")
     return BindMount(
         posixpath.normpath(entry.source),
-        _destination(entry.target, entry.target),
+        _target(entry),
         entry.read_only,
         propagation,
-        create_source=bool(options and options.create_mountpoint),
+        create_source=options.create_mountpoint,
+        recursive=not options.non_recursive,
+        below_too=not options.read_only_non_recursive,
     )
 
 
+def _wrong(entry: Mount, reason: str) -> Invalid:
+    return Invalid(f'invalid mount config for type "{entry.type}": {reason}')
+
+
+def _target(entry: Mount) -> str:
+    if not entry.target:
+        raise _wrong(entry, "field Target must not be empty")
+    if posixpath.normpath(entry.target) == "/":
+        raise _wrong(entry, "invalid specification: destination can't be '/'")
+    if not entry.target.startswith("/"):
+        raise _wrong(entry, f"invalid mount path: '{entry.target}' mount path must be absolute")
+    return posixpath.normpath(entry.target)
+
+
+def check_read_only(host: HostConfig) -> None:
+    """How deep a read-only mount is: contradictions are found at the start, as in Docker."""
+    for entry in host.mounts:
+        options = entry.bind_options or BindOptions()
+        shallow, forced = options.read_only_non_recursive, options.read_only_force_recursive
+        for wrong, text in (
+            (shallow and not entry.read_only, "!ReadOnly && BindOptions.ReadOnlyNonRecursive"),
+            (forced and not entry.read_only, "!ReadOnly && BindOptions.ReadOnlyForceRecursive"),
+            (shallow and forced, "ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive"),
+        ):
+            if wrong:
+                raise EngineError(f"mount options conflict: {text}")
+
+
+def check_propagation(binds: Sequence[BindMount]) -> None:
+    """A mount can only travel between the host and a container where the host's own mount is shared."""
+    for bind in binds:
+        if bind.propagation in ("private", "rprivate"):
+            continue
+        source = holding(os.path.realpath(bind.source))
+        if bind.propagation in ("shared", "rshared"):
+            _must_be(source.shared, source, bind, "a shared mount")
+        else:
+            _must_be(source.shared or source.slave, source, bind, "a shared or slave mount")
+
+
+def _must_be(fulfilled: bool, source: Mounted, bind: BindMount, what: str) -> None:
+    if not fulfilled:
+        raise EngineError(f"path {bind.source} is mounted on {source.mountpoint} but it is not {what}")
+
+
 def _mount_tmpfs(entry: Mount) -> TmpfsMount:
+    if entry.bind_options:
+        raise _wrong(entry, "field BindOptions must not be specified")
     if entry.source:
-        raise Invalid('invalid mount config for type "tmpfs": source must not be specified')
+        raise _wrong(entry, "field Source must not be specified")
     options = [*TMPFS_DEFAULTS]
     if entry.read_only:
         options.append("ro")
     if tmpfs := entry.tmpfs_options:
-        if tmpfs.options:
-            raise Unsupported("tmpfs options of --mount are not supported yet: use --tmpfs")
-        if tmpfs.size_bytes:
-            options.append(f"size={tmpfs.size_bytes}")
         if tmpfs.mode:
             options.append(f"mode={tmpfs.mode:o}")
-    return TmpfsMount(_destination(entry.target, entry.target), tuple(options))
+        if tmpfs.size_bytes:
+            options.append(f"size={tmpfs.size_bytes}")
+        options += ["=".join(option) for option in tmpfs.options]
+    return TmpfsMount(_target(entry), tuple(options))
+
+
+def check_tmpfs(mounts: Sequence[TmpfsMount]) -> None:
+    """Options that no tmpfs has: told at the start, in Docker's words."""
+    for mount in mounts:
+        for option in mount.options:
+            name, found, value = option.partition("=")
+            known = name in _TMPFS_VALUES if found else option in _TMPFS_FLAGS
+            if not known:
+                words = f'"{name}" "{value}"' if found else f'"{name}"'
+                raise EngineError(f"invalid tmpfs option [{words}]")
+
+
+def _tmpfs_destination(path: str) -> str:
+    if posixpath.normpath(path) == "/":
+        raise Invalid("invalid specification: destination can't be '/'")
+    if not path.startswith("/"):
+        raise Invalid(f"invalid mount path: '{path}' mount path must be absolute")
+    return posixpath.normpath(path)
 
 
 def _destination(path: str, text: str) -> str:

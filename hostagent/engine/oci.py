@@ -39,6 +39,8 @@ DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (136,
 NETWORK_SYSCTLS = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
 """Ports below 1024 and ping for every user inside, as Docker has it since 20.10."""
 UNLIMITED = 2**64 - 1
+STAYS_WRITABLE = frozenset({"/proc", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev", "/sys/fs/cgroup"})
+"""Of a read-only root's own mounts; others become read-only with it. (cgroup v2 is read-only anyway.)"""
 
 Json = dict[str, object]
 
@@ -77,42 +79,55 @@ class Bundle:
     limits: Json
     """The rest of linux.resources, beside the devices."""
     cgroup_mounts: tuple[Json, ...]
+    namespaces: tuple[Json, ...]
+    shm: Json | None
+    """The mount of /dev/shm, None for none."""
+    network_directory: str
+    """Whose hosts, hostname and resolv.conf: `directory`, or another container's."""
+    device_nodes: tuple[Json, ...]
+    device_rules: tuple[Json, ...]
+    apparmor: str | None
+    links: tuple[str, ...] = ()
+    """NAME=value about linked containers."""
 
 
 def render(bundle: Bundle) -> bytes:
     """config.json."""
     host = bundle.host
-    namespaces: list[Json] = [{"type": kind} for kind in ("mount", "pid", "uts", "ipc", "cgroup")]
-    if host.network_mode != "host":
-        namespaces.append({"type": "network"})
-    annotations = {"org.pymachine.seccomp": bundle.seccomp_path} if bundle.seccomp_path else {}
-    if host.init:
+    kinds = {str(entry["type"]): "path" in entry for entry in bundle.namespaces}
+    annotations = dict(host.annotations)
+    if bundle.seccomp_path:
+        annotations["org.pymachine.seccomp"] = bundle.seccomp_path
+    if host.init and kinds.get("pid") is False:  # another's PID namespace has its init already
         annotations["org.pymachine.init"] = "true"
     return msgspec.json.encode(
         {
             "ociVersion": "1.1.0",
             "process": process(
                 args=bundle.args,
-                env=environment(bundle.config, bundle.hostname, bundle.config.tty),
+                env=environment(bundle.config, bundle.hostname, bundle.config.tty, bundle.links),
                 cwd=bundle.config.working_dir or "/",
                 terminal=bundle.config.tty,
                 user=bundle.config.user,
                 capabilities=bundle.capabilities,
                 no_new_privileges=bundle.no_new_privileges,
+                groups=host.group_add or (),
+                apparmor=bundle.apparmor,
             )
             | {"rlimits": rlimits(host), "oomScoreAdj": host.oom_score_adj or None},
             "root": {"path": "rootfs", "readonly": host.readonly_rootfs},
-            "hostname": bundle.hostname,
-            "domainname": bundle.config.domainname or None,
-            "mounts": [*_system_mounts(bundle), *_files(bundle), *_user_mounts(bundle)],
+            "hostname": bundle.hostname if "uts" in kinds else None,
+            "domainname": bundle.config.domainname or None if "uts" in kinds else None,
+            "mounts": _mounts(bundle),
             "annotations": annotations,
             "linux": {
-                "namespaces": namespaces,
+                "namespaces": bundle.namespaces,
                 "cgroupsPath": bundle.cgroup,
-                "resources": {"devices": device_rules(), **bundle.limits},
-                "maskedPaths": MASKED_PATHS,
-                "readonlyPaths": READONLY_PATHS,
-                "sysctl": {**(NETWORK_SYSCTLS if host.network_mode != "host" else {}), **host.sysctls},
+                "devices": bundle.device_nodes,
+                "resources": {**bundle.limits, "devices": bundle.device_rules},
+                "maskedPaths": host.masked_paths or (),
+                "readonlyPaths": host.readonly_paths or (),
+                "sysctl": {**(NETWORK_SYSCTLS if kinds.get("network") is False else {}), **host.sysctls},
             },
         }
     )
@@ -126,40 +141,39 @@ def process(
     user: str,
     capabilities: Sequence[str],
     no_new_privileges: bool,
+    groups: Sequence[str] = (),
+    apparmor: str | None = None,
 ) -> Json:
-    """The OCI `process` object of a container's first process or of an exec. `user` is Docker's user[:group]."""
-    # Only root keeps capabilities over execve; another user's are granted by file capabilities up to the bounding set.
-    held = tuple(capabilities) if is_root(user) else ()
+    """The OCI `process` object of a container's first process or of an exec. `user` is Docker's user[:group], `groups`
+    are further ones by name or number; init takes the capabilities from whoever is not root."""
     return {
         "terminal": terminal,
-        "user": user_object(user),
+        "user": user_object(user, groups),
         "args": args,
         "env": env,
         "cwd": cwd,
         "noNewPrivileges": no_new_privileges,
         "capabilities": {
             "bounding": capabilities,
-            "effective": held,
-            "permitted": held,
+            "effective": capabilities,
+            "permitted": capabilities,
             "inheritable": (),
             "ambient": (),
         },
+        "apparmorProfile": apparmor,
     }
 
 
-def is_root(user: str) -> bool:
-    """Whether user[:group] names uid 0."""
-    return user.partition(":")[0] in ("", "0", "root")
-
-
-def user_object(user: str) -> Json:
+def user_object(user: str, groups: Sequence[str] = ()) -> Json:
     """Names are looked up by init inside the container's own root, where /etc/passwd is the right one."""
-    return {"uid": 0, "gid": 0, "username": user or "0"}
+    return {"uid": 0, "gid": 0, "username": user or "0", "additionalGroups": groups}
 
 
-def environment(config: ContainerCreate, hostname: str, terminal: bool) -> list[str]:
+def environment(
+    config: ContainerCreate, hostname: str, terminal: bool, links: Sequence[str] = ()
+) -> list[str]:
     """Docker's defaults, then the container's own, which win. HOME is added by init, which knows the user."""
-    defaults = [DEFAULT_PATH, f"HOSTNAME={hostname}"] + (["TERM=xterm"] if terminal else [])
+    defaults = [DEFAULT_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if terminal else []), *links]
     return override(defaults, config.env or ())
 
 
@@ -193,6 +207,46 @@ def mount(destination: str, kind: str, source: str, *options: str) -> Json:
     return {"destination": destination, "type": kind, "source": source, "options": options}
 
 
+def _mounts(bundle: Bundle) -> list[Json]:
+    """The root and the system's, less what the user mounts in its place; then the rest, shorter destinations first, so
+    that a mount inside another one is not hidden by it."""
+    later = [*_files(bundle), *_user_mounts(bundle)]
+    if bundle.shm and bundle.shm["type"] == "bind":
+        later.append(bundle.shm)
+    taken = {str(entry["destination"]) for entry in later}
+    system = [
+        entry
+        for entry in _system_mounts(bundle)
+        if (place := str(entry["destination"])) not in taken
+        and not ("/dev" in taken and place.startswith("/dev/"))
+    ]
+    if bundle.host.readonly_rootfs:
+        system = [_read_only(entry) for entry in system]
+    if bundle.host.privileged:
+        system = [_writable(entry) for entry in system]
+    return system + sorted(later, key=lambda entry: str(entry["destination"]).count("/"))
+
+
+def _read_only(entry: Json) -> Json:
+    if entry["destination"] in STAYS_WRITABLE or entry["destination"] == "/":
+        return entry
+    return entry | {"options": (*_options(entry), "ro")}
+
+
+def _writable(entry: Json) -> Json:
+    """What `--privileged` may write to: /sys and the cgroups."""
+    place = str(entry["destination"])
+    if place != "/sys" and not place.startswith("/sys/fs/cgroup"):
+        return entry
+    return entry | {"options": tuple(option for option in _options(entry) if option != "ro")}
+
+
+def _options(entry: Json) -> tuple[str, ...]:
+    options = entry["options"]
+    assert isinstance(options, tuple)
+    return options
+
+
 def _system_mounts(bundle: Bundle) -> list[Json]:
     directory = bundle.directory
     root = mount(
@@ -203,7 +257,7 @@ def _system_mounts(bundle: Bundle) -> list[Json]:
         f"upperdir={directory}/upper",
         f"workdir={directory}/work",
     )
-    shm = bundle.host.shm_size or DEFAULT_SHM
+    own_shm = [bundle.shm] if bundle.shm and bundle.shm["type"] != "bind" else []
     return [
         root,
         mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
@@ -222,7 +276,7 @@ def _system_mounts(bundle: Bundle) -> list[Json]:
         mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
         *bundle.cgroup_mounts,
         mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
-        mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={shm}"),
+        *own_shm,
     ]
 
 
@@ -231,7 +285,7 @@ def _files(bundle: Bundle) -> list[Json]:
     taken = {bind.destination for bind in bundle.binds}
     access = "ro" if bundle.host.readonly_rootfs else "rw"
     return [
-        mount(path, "bind", f"{bundle.directory}/{name}", "rbind", "rprivate", access)
+        mount(path, "bind", f"{bundle.network_directory}/{name}", "rbind", "rprivate", access)
         for name, path in (
             ("resolv.conf", "/etc/resolv.conf"),
             ("hostname", "/etc/hostname"),
@@ -242,12 +296,15 @@ def _files(bundle: Bundle) -> list[Json]:
 
 
 def _user_mounts(bundle: Bundle) -> list[Json]:
-    """Shorter destinations first, so that a mount inside another one is not hidden by it."""
     mounts = [
         mount(
-            bind.destination, "bind", bind.source, "rbind", bind.propagation, "ro" if bind.read_only else "rw"
+            bind.destination,
+            "bind",
+            bind.source,
+            "rbind" if bind.recursive else "bind",
+            bind.propagation,
+            bind.access,
         )
         for bind in bundle.binds
     ]
-    mounts += [mount(tmpfs.destination, "tmpfs", "tmpfs", *tmpfs.options) for tmpfs in bundle.tmpfs]
-    return sorted(mounts, key=lambda entry: str(entry["destination"]).count("/"))
+    return mounts + [mount(tmpfs.destination, "tmpfs", "tmpfs", *tmpfs.options) for tmpfs in bundle.tmpfs]

@@ -71,8 +71,24 @@ class ProfileRule:
     excludes: Scope
 
 
+@dataclass(frozen=True)
+class Profile:
+    """`default` is the action (a SECCOMP_RET_* word) where no rule applies. `architectures` are groups of libseccomp's
+    names, none for the machine's own; when `mapped`, only the group that begins with the machine's counts."""
+
+    default: int
+    rules: tuple[ProfileRule, ...]
+    architectures: tuple[tuple[str, ...], ...] = ()
+    mapped: bool = False
+
+
 def profile_for(capabilities: Collection[str], arch: str, kernel: str) -> bytes:
-    """The default profile as BPF (array of struct sock_filter), about 20 ms.
+    """The default profile, compiled: see `compile_profile`."""
+    return compile_profile(default_profile(), capabilities, arch, kernel)
+
+
+def compile_profile(profile: Profile, capabilities: Collection[str], arch: str, kernel: str) -> bytes:
+    """A profile as BPF (array of struct sock_filter), about 20 ms.
 
     `capabilities` are those of the bounding set ("CAP_CHOWN", ...), `arch` is uname's machine, `kernel` uname's
     release. Raises Unsupported for an architecture without a profile, Unavailable without libseccomp.
@@ -84,9 +100,17 @@ def profile_for(capabilities: Collection[str], arch: str, kernel: str) -> bytes:
             f"no seccomp profile for architecture {arch!r}: use --security-opt seccomp=unconfined"
         ) from None
     caps, version = frozenset(capabilities), _version(kernel)
-    default, rules = _profile()
-    chosen = [entry.rule for entry in rules if applies(entry, caps, name, version)]
-    return seccomp.compile_filter(default, architectures, chosen)
+    chosen = [entry.rule for entry in profile.rules if applies(entry, caps, name, version)]
+    return seccomp.compile_filter(profile.default, _wanted(profile, architectures), chosen)
+
+
+def _wanted(profile: Profile, own: tuple[str, ...]) -> tuple[str, ...]:
+    """The architectures of a filter: the default profile's are all that run on the machine."""
+    if profile is default_profile():
+        return own
+    groups = [group for group in profile.architectures if not profile.mapped or group[0] == own[0]]
+    named = tuple(name for group in groups for name in group)
+    return tuple(dict.fromkeys((own[0], *named)))
 
 
 def applies(entry: ProfileRule, caps: frozenset[str], arch: str, kernel: tuple[int, int]) -> bool:
@@ -102,10 +126,10 @@ def applies(entry: ProfileRule, caps: frozenset[str], arch: str, kernel: tuple[i
 
 
 @cache
-def _profile() -> tuple[int, tuple[ProfileRule, ...]]:
+def default_profile() -> Profile:
     document = json.loads(_TEXT)
     default = _action(document["defaultAction"], document["defaultErrnoRet"])
-    return default, tuple(_rule(entry) for entry in document["rules"])
+    return Profile(default, tuple(_rule(entry) for entry in document["rules"]))
 
 
 def _rule(entry: RuleJson) -> ProfileRule:

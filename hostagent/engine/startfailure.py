@@ -53,7 +53,7 @@ def error_of(failure: protocol.StartFailed) -> EngineError:
 
 def exec_error_of(failure: protocol.ExecFailed) -> EngineError:
     """The same for a further process."""
-    if failure.message.startswith(("unable to find ", "uids and gids ")):
+    if failure.message.startswith(("unable to find ", "Unable to find group ", "uids and gids ")):
         return EngineError(failure.message)
     text = (
         f"OCI runtime exec failed: exec failed: unable to start container process: {failure.message}: unknown"

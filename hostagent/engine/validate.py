@@ -8,10 +8,9 @@ from __future__ import annotations
 import posixpath
 import re
 import signal
-from dataclasses import dataclass
 
-from hostagent.engine import healthcheck, mountspec
-from hostagent.errors import Invalid, Unsupported
+from hostagent.engine import devices, healthcheck, mountspec, namespaces, security
+from hostagent.errors import EngineError, Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig, RestartPolicy
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
@@ -20,41 +19,20 @@ SIGNAL_MAX = 64
 # field -> the option a person typed
 UNSUPPORTED = {
     "volumes_from": "--volumes-from",
-    "links": "--link",
-    "group_add": "--group-add",
-    "privileged": "--privileged",
-    "storage_opt": "--storage-opt",
-    "devices": "--device",
-    "device_cgroup_rules": "--device-cgroup-rule",
-    "device_requests": "--gpus",
     "cgroup": "HostConfig.Cgroup",
-    "masked_paths": "HostConfig.MaskedPaths",
-    "readonly_paths": "HostConfig.ReadonlyPaths",
-    "annotations": "--annotation",
+    "links": "--link",
 }
 # field -> (option, values that mean what we do anyway)
 ONLY = {
-    "pid_mode": ("--pid", ("", "private")),
-    "ipc_mode": ("--ipc", ("", "private")),
-    "uts_mode": ("--uts", ("", "private")),
-    "userns_mode": ("--userns", ("",)),
-    "cgroupns_mode": ("--cgroupns", ("", "private")),
-    "runtime": ("--runtime", ("", "runc")),
-    "isolation": ("--isolation", ("", "default")),
     "volume_driver": ("--volume-driver", ("", "local")),
 }
-
-
-@dataclass(frozen=True)
-class SecurityOptions:
-    """`--security-opt` as far as it is built."""
-
-    no_new_privileges: bool = False
-    seccomp: bool = True
+RUNTIMES = ("", "runc", "io.containerd.runc.v2")
+"""What stands for the one runtime that there is."""
 
 
 def check(body: ContainerCreate, host: HostConfig) -> None:
     """Raise for the first thing in the body that cannot be done; changes nothing."""
+    namespaces.check(body, host)
     for field, option in UNSUPPORTED.items():
         if getattr(host, field):
             raise Unsupported(f"{option} is not supported yet (HostConfig field {field!r})")
@@ -75,7 +53,9 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
     _check_log(host)
     _check_restart(host)
     _check_cgroup_parent(host.cgroup_parent)
-    security_options(host)
+    security.check(host)
+    devices.check(host)
+    _check_platform(host)
     stop_signal_number(body.stop_signal or "SIGTERM")
 
 
@@ -94,28 +74,10 @@ def network_mode(host: HostConfig) -> str:
         return "bridge"
     if mode in ("none", "host"):
         return mode
-    if mode.startswith("container:"):
-        raise Unsupported(f"--network {mode} is not supported yet")
+    if mode.startswith(namespaces.CONTAINER):
+        return mode
     # Not NotFound: at create, docker clients take that for a missing image and pull it.
     raise Invalid(f"network {mode} not found")
-
-
-def security_options(host: HostConfig) -> SecurityOptions:
-    """Parsed `--security-opt`."""
-    no_new_privileges, seccomp = False, True
-    for option in host.security_opt or ():
-        match re.split("[=:]", option, maxsplit=1):
-            case ["no-new-privileges"] | ["no-new-privileges", "true"]:
-                no_new_privileges = True
-            case ["no-new-privileges", "false"]:
-                no_new_privileges = False
-            case ["seccomp", "unconfined"]:
-                seccomp = False
-            case ["seccomp", "builtin"]:
-                seccomp = True
-            case _:
-                raise Unsupported(f"--security-opt {option} is not supported yet")
-    return SecurityOptions(no_new_privileges, seccomp)
 
 
 def signal_number(text: str) -> int:
@@ -145,6 +107,22 @@ def signal_number(text: str) -> int:
 def stop_signal_number(text: str) -> int:
     """The same for --stop-signal."""
     return signal_number(text)
+
+
+def _check_platform(host: HostConfig) -> None:
+    """What other systems or runtimes would have."""
+    if host.isolation.lower() not in ("", "default"):
+        raise EngineError(f"Invalid isolation: \"{host.isolation}\" - linux only supports 'default'")
+    if host.runtime not in RUNTIMES:
+        raise Invalid(f"unknown or invalid runtime name: {host.runtime}")
+    if "" in host.annotations:
+        raise Invalid("invalid Annotations: the empty string is not permitted as an annotation key")
+    for key in host.storage_opt:
+        if key.lower() == "size":
+            raise EngineError(
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+            )
+        raise EngineError(f"Unknown option {key}")
 
 
 def _check_log(host: HostConfig) -> None:

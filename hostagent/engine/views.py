@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from hostagent.engine import merge, mountspec, ports
+from hostagent.engine import merge, mountspec, namespaces, ports
 from hostagent.engine.container import Container
 from hostagent.engine.state import State
 from hostagent.engine.timestamps import timestamp
@@ -172,6 +172,8 @@ def network_id(name: str) -> str:
 
 
 def _networks(container: Container) -> dict[str, EndpointSettings]:
+    if namespaces.other(container.host.network_mode):
+        return {}
     return {container.host.network_mode: _endpoint(container)}
 
 

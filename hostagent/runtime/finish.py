@@ -47,6 +47,8 @@ def exec_program(
     `before_exec` is called when all is checked but nothing is sealed. `supervised`: the program becomes a child.
     """
     identity = _identity(process.user)
+    if process.user.username:
+        granted = rights.of_user(granted, identity.uid)
     entered = program.enter_directory(process.cwd)
     rights.become(granted, identity)
     umask = process.user.umask
@@ -68,11 +70,13 @@ def _identity(user: User) -> Identity:
         home = users.home_of(user.uid, _text("/etc/passwd"))
         return Identity(user.uid, user.gid, user.additional_gids, home)
     try:
-        found = users.resolve(user.username, _text("/etc/passwd"), _text("/etc/group"))
+        groups_text = _text("/etc/group")
+        found = users.resolve(user.username, _text("/etc/passwd"), groups_text)
+        added = users.further_groups(user.additional_groups, groups_text)
     except users.UnknownUserError as error:
         raise StartError("user", 0, str(error)) from None
     # The primary group is one of them, as Docker has it since CVE-2022-2989: else a file's "group" bits can be dodged.
-    groups = dict.fromkeys((found.gid, *found.groups, *user.additional_gids))
+    groups = dict.fromkeys((found.gid, *found.groups, *user.additional_gids, *added))
     return Identity(found.uid, found.gid, tuple(groups), found.home)
 
 

@@ -74,6 +74,10 @@ _RECURSIVE = {
 }
 
 
+MOUNT_NAMESPACE_OPTION = "mntns"
+"""An extension: `mntns=/proc/PID/ns/mnt` looks the source of a bind up in that mount namespace."""
+
+
 @dataclass(frozen=True)
 class MountOptions:
     """`flags` are MS_*; `attr_set`/`attr_clr` MOUNT_ATTR_* for the whole tree; `data` goes to the file system."""

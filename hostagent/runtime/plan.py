@@ -14,7 +14,7 @@ from hostagent.errors import Invalid
 from hostagent.kernel import constants as c
 from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
 from hostagent.runtime import mount_options, steps
-from hostagent.runtime.mount_options import MountOptions
+from hostagent.runtime.mount_options import MOUNT_NAMESPACE_OPTION, MountOptions
 from hostagent.runtime.spec import Mount, Spec
 
 _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
@@ -69,7 +69,7 @@ def plan(spec: Spec, bundle: str) -> FilesystemPlan:
     build.append(_root(spec, root))
     for mount in spec.mounts:
         if mount.destination != "/":
-            build += _mounts(mount, bundle)
+            build += _mounts(mount, bundle, spec)
     build += _devices(spec)
     if spec.process.cwd != "/":
         build.append(steps.MakeDirectory(spec.process.cwd))
@@ -118,10 +118,12 @@ def split_lowerdir(value: str) -> tuple[str, ...]:
     return tuple(part.replace("\1", ":").replace("\0", "\\") for part in escaped.split(":") if part)
 
 
-def _mounts(mount: Mount, bundle: str) -> list[steps.Step]:
+def _mounts(mount: Mount, bundle: str, spec: Spec) -> list[steps.Step]:
     options = mount_options.parse(mount.options)
     if mount.kind == "cgroup" and not options.data:
         return _cgroups(mount, options, hierarchies())
+    if mount.kind == "cgroup" and spec.namespace("cgroup") is None and spec.cgroups_path:
+        return [_own_cgroup(mount, options, spec.cgroups_path)]
     if not options.bind and mount.kind != "bind":
         plain = mount.kind in {"proc", "sysfs"}
         return [steps.MountFilesystem(mount.kind, mount.source, mount.destination, options, plain)]
@@ -141,9 +143,24 @@ def _cgroups(mount: Mount, options: MountOptions, trees: tuple[Hierarchy, ...]) 
     return found
 
 
+def _own_cgroup(mount: Mount, options: MountOptions, group: str) -> steps.Step:
+    """Without a cgroup namespace a v1 hierarchy shows the host's groups: the container's own is bound instead."""
+    wanted = set(options.data)
+    tree = next((tree for tree in hierarchies() if set(tree.controllers) == _controllers(wanted)), None)
+    if tree is None:
+        raise Invalid(f"config.json: no cgroup hierarchy with {','.join(sorted(wanted))} on this host")
+    attributes = _attributes(options)
+    return steps.BindMount(f"{tree.mountpoint}/{group.strip('/')}", mount.destination, False, attributes)
+
+
+def _controllers(names: set[str]) -> set[str]:
+    return {part for name in names for part in name.split(",")}
+
+
 def _bind(mount: Mount, bundle: str, options: MountOptions) -> steps.Step:
-    if options.data:
-        raise Invalid(f"config.json: bind mount {mount.destination} has unknown option {options.data[0]!r}")
+    namespace = options.value(MOUNT_NAMESPACE_OPTION)
+    if unknown := [option for option in options.data if not option.startswith(f"{MOUNT_NAMESPACE_OPTION}=")]:
+        raise Invalid(f"config.json: bind mount {mount.destination} has unknown option {unknown[0]!r}")
     return steps.BindMount(
         source=os.path.join(bundle, mount.source),
         destination=mount.destination,
@@ -152,6 +169,7 @@ def _bind(mount: Mount, bundle: str, options: MountOptions) -> steps.Step:
         tree_set=options.attr_set,
         tree_clr=options.attr_clr,
         propagation=options.propagation,
+        namespace=namespace,
     )
 
 

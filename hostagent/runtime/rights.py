@@ -10,10 +10,10 @@ import errno
 import os
 import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hostagent.errors import Invalid
-from hostagent.kernel import capabilities, libc
+from hostagent.kernel import capabilities, libc, lsm
 from hostagent.kernel import constants as c
 from hostagent.kernel.capabilities import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CapabilitySets
 from hostagent.runtime.spec import Process, Rlimit
@@ -35,6 +35,8 @@ class Rights:
     no_new_privileges: bool
     seccomp: bytes
     oom_score_adj: int | None
+    apparmor_profile: str | None = None
+    selinux_label: str | None = None
 
 
 def decide(process: Process, seccomp_path: str | None) -> tuple[Rights, list[str]]:
@@ -56,7 +58,16 @@ def decide(process: Process, seccomp_path: str | None) -> tuple[Rights, list[str
             warnings.append("this host has no " + ", ".join(capabilities.names(missing)))
         caps = caps.limited_to(capabilities.bounding())
     adjustment = _oom(process.oom_score_adj, powerful, warnings)
-    return Rights(rlimits, caps, process.no_new_privileges, seccomp, adjustment), warnings
+    granted = Rights(
+        rlimits,
+        caps,
+        process.no_new_privileges,
+        seccomp,
+        adjustment,
+        process.apparmor_profile,
+        process.selinux_label,
+    )
+    return granted, warnings
 
 
 def clamps(oom_score_adj: int | None, limits: Sequence[tuple[str, int, int]]) -> list[str]:
@@ -135,7 +146,8 @@ def _adjust_oom_score(rights: Rights) -> None:
 
 
 def become(rights: Rights, identity: Identity) -> None:
-    """Limits and identity; afterwards CAP_SYS_ADMIN is the one capability over what was asked for."""
+    """Labels, limits and identity; afterwards CAP_SYS_ADMIN is the one capability over what was asked for."""
+    _label(rights)
     for number, soft, hard in rights.rlimits:
         resource.setrlimit(number, (soft, hard))
     caps = rights.capabilities
@@ -154,6 +166,23 @@ def become(rights: Rights, identity: Identity) -> None:
         libc.capset(caps.effective | keep, caps.permitted | keep, caps.inheritable)
         if caps.ambient:
             capabilities.raise_ambient(caps.ambient)
+
+
+def of_user(rights: Rights, uid: int) -> Rights:
+    """Only root keeps capabilities over execve; another user's are granted by file capabilities, up to the bounding
+    set. Those that it would lose are not held before either (PID 1 of --init stays as it is)."""
+    caps = rights.capabilities
+    if uid == 0 or caps is None:
+        return rights
+    return replace(rights, capabilities=replace(caps, effective=caps.ambient, permitted=caps.ambient))
+
+
+def _label(rights: Rights) -> None:
+    """While we are root: /proc/self of a process that is not dumpable belongs to root."""
+    if rights.apparmor_profile:
+        lsm.apparmor_on_exec(rights.apparmor_profile)
+    if rights.selinux_label:
+        lsm.selinux_on_exec(rights.selinux_label)
 
 
 def seal(rights: Rights) -> None:

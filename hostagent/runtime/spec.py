@@ -2,7 +2,8 @@
 
 What the spec knows and this runtime does not act on is refused by name (`Unsupported`), never dropped in
 silence; linux.seccomp alone is left to the layer above, which compiles it. Extensions: a mount with destination
-"/" (see hostagent.runtime.mounts), process.user.username as Docker's user[:group], two annotations (below).
+"/" (see hostagent.runtime.plan), process.user.username as Docker's user[:group] with additionalGroups by name, the
+mount option `mntns` (mount_options.py), two annotations (below).
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class User:
     additional_gids: tuple[int, ...] = ()
     umask: int | None = None
     username: str = ""
+    additional_groups: tuple[str, ...] = ()
+    """Names or numbers, looked up inside the container too."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Process:
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privileges: bool = False
     oom_score_adj: int | None = None
+    apparmor_profile: str | None = None
+    selinux_label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +198,7 @@ def _process(entry: Fields) -> Process:
     cwd = entry.string("cwd") or "/"
     if not cwd.startswith("/"):
         raise Invalid(f"config.json: process.cwd must be absolute: {cwd!r}")
-    for name in ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority"):
+    for name in ("scheduler", "ioPriority"):
         if entry.has(name):
             raise Unsupported(f"config.json: process.{name} is not supported")
     user, size = entry.child("user"), entry.child("consoleSize")
@@ -211,11 +216,14 @@ def _process(entry: Fields) -> Process:
             additional_gids=user.numbers("additionalGids"),
             umask=user.number("umask"),
             username=user.string("username") or "",
+            additional_groups=user.strings("additionalGroups"),
         ),
         capabilities=_capabilities(entry.child("capabilities")) if entry.has("capabilities") else None,
         rlimits=tuple(_rlimit(limit) for limit in entry.children("rlimits")),
         no_new_privileges=entry.boolean("noNewPrivileges"),
         oom_score_adj=entry.number("oomScoreAdj"),
+        apparmor_profile=entry.string("apparmorProfile") or None,
+        selinux_label=entry.string("selinuxLabel") or None,
     )
 
 

@@ -148,19 +148,32 @@ class BindMount:
     tree_set: int = 0
     tree_clr: int = 0
     propagation: int = 0
+    namespace: str | None = None
+    """Path of another mount namespace that `source` is looked up in."""
 
     def describe(self) -> str:
         return f"bind {self.source} to {self.destination}"
 
     def execute(self, stage: Stage) -> None:
-        below = c.AT_RECURSIVE if self.recursive else 0
-        with owned(libc.open_tree(c.AT_FDCWD, self.source, c.OPEN_TREE_CLONE | below)) as tree:
+        with owned(self._copy()) as tree:
             directory = stat.S_ISDIR(os.fstat(tree).st_mode)
             make = mkdirs_in_root if directory else touch_in_root
             with owned(make(stage.root, self.destination)) as target:
                 self._change(tree)
                 flags = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
                 libc.move_mount(tree, "", target, "", flags)
+
+    def _copy(self) -> int:
+        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if self.recursive else 0)
+        if self.namespace is None:
+            return libc.open_tree(c.AT_FDCWD, self.source, flags)
+        with owned(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as own:
+            with owned(os.open(self.namespace, os.O_RDONLY | os.O_CLOEXEC)) as theirs:
+                libc.setns(theirs, c.CLONE_NEWNS)
+            try:
+                return libc.open_tree(c.AT_FDCWD, self.source, flags)
+            finally:
+                libc.setns(own, c.CLONE_NEWNS)
 
     def _change(self, tree: int) -> None:
         here, below = c.AT_EMPTY_PATH, c.AT_EMPTY_PATH | c.AT_RECURSIVE

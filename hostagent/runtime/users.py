@@ -6,7 +6,7 @@ reference, `docker run --user`). A malformed line is skipped, as libc does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _MAX_ID = (1 << 31) - 1
@@ -58,6 +58,20 @@ def resolve(wanted: str, passwd: str, group: str) -> Identity:
             raise UnknownUserError(f"unable to find group {primary}: no matching entries in group file")
         gid = _number(primary)
     return Identity(account.uid, gid, (), account.home or "/")
+
+
+def further_groups(wanted: Sequence[str], group: str) -> tuple[int, ...]:
+    """`--group-add`: numbers need no entry, names do. Raises UnknownUserError."""
+    known = {entry.name: entry.gid for entry in reversed(tuple(_groups(group)))} if wanted else {}
+    found = []
+    for text in wanted:
+        if text in known:
+            found.append(known[text])
+        elif text.isdecimal():
+            found.append(_number(text))
+        else:
+            raise UnknownUserError(f"Unable to find group {text}: no matching entries in group file")
+    return tuple(found)
 
 
 def home_of(uid: int, passwd: str) -> str:

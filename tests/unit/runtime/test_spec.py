@@ -93,7 +93,7 @@ def test_all_that_is_acted_on() -> None:
             "process.user.uid must be a whole number",
         ),
         ({"process": {"args": ["a"], "terminal": 1}}, Invalid, "process.terminal must be true or false"),
-        ({"process": {"args": ["a"], "apparmorProfile": "x"}}, Unsupported, "process.apparmorProfile"),
+        ({"process": {"args": ["a"], "scheduler": {"policy": "x"}}}, Unsupported, "process.scheduler"),
         (
             {"process": {"args": ["a"], "capabilities": {"bounding": ["CAP_X"]}}},
             Invalid,
