@@ -7,11 +7,11 @@ import logging
 import socket
 from urllib.parse import unquote
 
-from hostagent.api import containers, control, exec, images, system, unbuilt, version
+from hostagent.api import archive, containers, control, exec, images, system, unbuilt, version
 from hostagent.api.exchange import Action, Exchange
 from hostagent.api.http import BUFFER, Connection
 from hostagent.api.message import Answer, Reply, Request, error_reply
-from hostagent.api.ports import Control, Engine, Images
+from hostagent.api.ports import Control, Engine, Files, Images
 from hostagent.api.query import Query
 from hostagent.api.router import Route, Router
 from hostagent.api.streams import chunked_head, content_type, upgrade_head
@@ -26,7 +26,9 @@ CLOSE_SECONDS = 10.0  # for requests under way when the daemon ends
 class Application:
     """All routes of the API on top of one engine; any number of listening sockets."""
 
-    def __init__(self, engine: Engine, images_service: Images, control_service: Control) -> None:
+    def __init__(
+        self, engine: Engine, images_service: Images, control_service: Control, files: Files
+    ) -> None:
         self._router = Router()
         for method, pattern, route in (
             *system.routes(engine),
@@ -34,6 +36,7 @@ class Application:
             *exec.routes(engine),
             *control.routes(control_service),
             *images.routes(engine, images_service),
+            *archive.routes(files),
             *unbuilt.routes(engine),
         ):
             self._router.add(method, pattern, route)

@@ -137,3 +137,21 @@ class Images(Protocol):
         """The new image's ID."""
 
     def tag(self, source: str, target: Reference, /) -> None: ...
+
+
+class Files(Protocol):
+    """The files of containers, as tar. What is not there raises NotFound."""
+
+    async def stat(self, ref: str, path: str, /) -> bytes:
+        """JSON of a wire.ContainerPathStat."""
+
+    async def read(self, ref: str, path: str, /) -> tuple[bytes, AsyncIterator[bytes]]:
+        """The same, and the tar."""
+
+    async def write(
+        self, ref: str, path: str, tar: AsyncIterator[bytes], copy_owner: bool, keep_kinds: bool, /
+    ) -> None:
+        """Into the directory `path`; see hostagent.image.filejobs.CopyIn."""
+
+    def export(self, ref: str, /) -> AsyncIterator[bytes]:
+        """All files but those of mounts."""

@@ -12,10 +12,8 @@ from hostagent.errors import NotFound, Unsupported
 _UNBUILT = {
     "container top": ("GET /containers/{id}/top",),
     "container changes": ("GET /containers/{id}/changes",),
-    "container export": ("GET /containers/{id}/export",),
     "container stats": ("GET /containers/{id}/stats",),
     "attach by websocket": ("GET /containers/{id}/attach/ws",),
-    "copying files": tuple(f"{method} /containers/{{id}}/archive" for method in ("HEAD", "GET", "PUT")),
     "container prune": ("POST /containers/prune",),
     "image build": ("POST /build", "POST /build/prune", "POST /session", "POST /grpc"),
     "commit": ("POST /commit",),

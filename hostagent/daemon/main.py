@@ -19,6 +19,7 @@ from hostagent.daemon.sockets import listening, notify
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.containers import Containers
 from hostagent.engine.control import Control
+from hostagent.engine.copying import Copying
 from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.engine import Engine
 from hostagent.engine.events import EventBus
@@ -30,6 +31,7 @@ from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
+from hostagent.engine.roots import Roots
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.engine.updates import Updates
 from hostagent.errors import EngineError, Unavailable
@@ -104,7 +106,7 @@ async def serve(options: Options) -> None:
     await reconciler.run()
     bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
     control = Control(pausing, Updates(containers, bundles, events, limits))
-    application = Application(engine, images, control)
+    application = Application(engine, images, control, Copying(containers, Roots(images), events))
     for listener in sockets:
         await application.listen(listener)
     health.resume()

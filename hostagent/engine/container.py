@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -92,6 +93,8 @@ class Container:
     removals: set[asyncio.Future[int]] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by start, restart and remove; never while waiting for a stop."""
+    visits: set[asyncio.Task[Any]] = field(default_factory=set)
+    """Work of helpers in its files (see roots.py); no start before their end, and none outlives the container."""
     restart: asyncio.Task[None] | None = None
     removing: bool = False
     removal: asyncio.Future[EngineError | None] | None = None

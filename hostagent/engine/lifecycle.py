@@ -334,8 +334,10 @@ class Lifecycle:
                 self._containers.save(container, replace(container.state, phase="exited"))
 
     async def _settled(self, container: Container) -> None:
-        """Until the shim of the last run is gone, or has let go of its folder (a client that is attached and does not
-        read keeps it for longer): the folder is then ours."""
+        """Until helpers in the files of the last run are gone, and its shim, or it has let go of its folder (a client
+        that is attached and does not read keeps it for longer): the folder is then ours."""
+        if container.visits:
+            await asyncio.wait(container.visits)
         link = container.link
         if link is None:
             return
@@ -442,6 +444,8 @@ class Lifecycle:
         container.removal = removal = asyncio.get_running_loop().create_future()
         try:
             self.cancel_restart(container)
+            for visit in container.visits:
+                visit.cancel()
             async with container.lock:
                 if container.state.phase == "running":
                     await self._end(container, signal.SIGKILL, KILL_LIMIT)

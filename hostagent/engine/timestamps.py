@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import time
 
+from hostagent.model.moment import rfc3339
 from hostagent.wire.container import NEVER
 
 
@@ -19,6 +20,4 @@ def timestamp(time_ns: int) -> str:
     """RFC 3339 in UTC with nanoseconds, as Docker writes it; Go's zero time for 0."""
     if not time_ns:
         return NEVER
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"
+    return rfc3339(time_ns)

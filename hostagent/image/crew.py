@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TypeVar
 
@@ -20,9 +20,13 @@ _GONE = "the image worker ended unexpectedly (killed?); nothing was kept: try ag
 
 
 class Crew:
-    """`async with Crew() as crew`: one worker process; leaving kills it with all of its jobs."""
+    """`async with Crew() as crew`: one worker process; leaving kills it with all of its jobs.
 
-    def __init__(self) -> None:
+    `inherited`: fds that jobs name; the worker has its own copies of them.
+    """
+
+    def __init__(self, inherited: Sequence[int] = ()) -> None:
+        self._inherited = inherited
         self._encoder = msgspec.json.Encoder()
         self._jobs: dict[int, tuple[asyncio.Future[Answer], Heard | None]] = {}
         self._last = 0
@@ -35,6 +39,7 @@ class Crew:
             "hostagent.image.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            pass_fds=self._inherited,
         )
         self._listener = asyncio.create_task(self._listen())
         return self

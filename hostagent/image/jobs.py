@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from hostagent import errors
+from hostagent.image.filejobs import FileJob
 from hostagent.registry.auth import Credentials
 
 
@@ -108,7 +109,7 @@ class PushManifest(msgspec.Struct, frozen=True, tag=True):
 
 LocalJob = Apply | Scan | Pack
 RemoteJob = Resolve | Fetch | OpenPush | PushBlob | PushManifest
-Job = LocalJob | RemoteJob
+Job = LocalJob | RemoteJob | FileJob
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):

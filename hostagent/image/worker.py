@@ -1,4 +1,5 @@
-"""The worker: `python -m hostagent.image.worker`, started for one pull, load, push or import and gone with it.
+"""The worker: `python -m hostagent.image.worker`, started for one operation (a pull, a load, a copy of files) and gone
+with it.
 
 It stays single-threaded and forks a process per job, which jails itself in the layer that it unpacks. Jobs run side by
 side, so layers unpack in parallel without the daemon's GIL and without an interpreter's start each.
@@ -18,7 +19,8 @@ from typing import NoReturn
 import msgspec
 
 from hostagent import errors
-from hostagent.image import fulldisk, work
+from hostagent.image import files, fulldisk, work
+from hostagent.image.filejobs import FileJob
 from hostagent.image.fulldisk import is_full
 from hostagent.image.jobs import Answer, Failed, Job, LocalJob, Message, Report, Request, Step
 from hostagent.kernel import constants as c
@@ -42,6 +44,8 @@ def _perform(number: int, job: Job) -> Answer:
 
     if isinstance(job, LocalJob):
         return work.perform(job, tell)
+    if isinstance(job, FileJob):
+        return files.perform(job)
     from hostagent.image import remote
 
     return remote.perform(job, tell)
@@ -99,8 +103,6 @@ def main() -> None:
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
                 request = decoder.decode(line)
-                if not isinstance(request.job, LocalJob):
-                    pass  # once, before the fork, and only for who needs it
                 pid = os.fork()
                 if pid == 0:
                     _child(request.number, request.job, me)

@@ -400,3 +400,23 @@ class FakeControl:
         self._engine.inspect(ref, False)
         self.updates.append((raw, version))
         return wire.UpdateResult()
+
+
+class FakeFiles:
+    """One file, as the only member of no archive."""
+
+    async def stat(self, ref: str, path: str) -> bytes:
+        return b'{"name": "file"}'
+
+    async def read(self, ref: str, path: str) -> tuple[bytes, AsyncIterator[bytes]]:
+        return b'{"name": "file"}', self.export(ref)
+
+    async def write(
+        self, ref: str, path: str, tar: AsyncIterator[bytes], copy_owner: bool, keep_kinds: bool
+    ) -> None:
+        async for _ in tar:
+            pass
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        yield b"tar of "
+        yield ref.encode()

@@ -1,0 +1,183 @@
+"""`docker cp` both ways and `docker export`: tar streams between a client and a helper in the container's files.
+
+The helper is a worker of hostagent.image; daemon and helper share a pipe, so a slow end holds the other one back and
+memory does not grow. Whichever end goes away, the helper is gone too, and its mounts with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from hostagent.engine import mountspec
+from hostagent.engine.container import Container
+from hostagent.engine.containers import Containers
+from hostagent.engine.events import EventBus
+from hostagent.engine.roots import Roots
+from hostagent.errors import Conflict, NotFound
+from hostagent.image.crew import Crew
+from hostagent.image.filejobs import CopyIn, CopyOut, Export, FileJob, Root, StatPath
+from hostagent.image.jobs import Done
+
+PIPE = 1 << 20  # bytes; the most that a pipe may have without privilege (pipe(7))
+PIECE = 1 << 18  # bytes read at once
+HEAD_LIMIT = 1 << 16  # bytes of the line before a tar: names of PATH_MAX, escaped
+
+
+class Copying:
+    """Files in and out of containers. `ref` is a name, an ID or an unambiguous ID prefix."""
+
+    def __init__(self, containers: Containers, roots: Roots, events: EventBus) -> None:
+        self._containers = containers
+        self._roots = roots
+        self._events = events
+
+    async def stat(self, ref: str, path: str) -> bytes:
+        """JSON of a wire.ContainerPathStat. Raises NotFound in Docker's words."""
+        container = self._containers.find(ref)
+        with _named(path, ref):
+            async with self._reading(container, lambda root, fd: StatPath(root, path, fd)) as reader:
+                return (await reader.readuntil()).rstrip()
+
+    async def read(self, ref: str, path: str) -> tuple[bytes, AsyncIterator[bytes]]:
+        """The same, and the tar. The iterator must be closed or read to its end."""
+        container = self._containers.find(ref)
+        stream = self._tar(container, lambda root, fd: CopyOut(root, path, fd), "archive-path", head=True)
+        with _named(path, ref):
+            head = await anext(stream)
+        return head.rstrip(), stream
+
+    def export(self, ref: str) -> AsyncIterator[bytes]:
+        """The whole root as tar. Raises NotFound and Conflict at once."""
+        container = self._containers.find(ref)
+        if container.removing:
+            raise Conflict(f"You cannot export container {container.id} which is being removed")
+        return self._tar(container, Export, "export", head=False)
+
+    async def write(
+        self, ref: str, path: str, tar: AsyncIterator[bytes], copy_owner: bool, keep_kinds: bool
+    ) -> None:
+        """Unpack `tar` in the directory `path`. `copy_owner`: all files get the container's user."""
+        container = self._containers.find(ref)
+        binds = mountspec.parse_binds(container.host)
+        read_only = [bind.destination for bind in binds if bind.read_only]
+        writable = [bind.destination for bind in binds if not bind.read_only]
+        if container.state.pid:
+            writable += [tmpfs.destination for tmpfs in mountspec.parse_tmpfs(container.host)]
+
+        def job(root: Root, fd: int) -> CopyIn:
+            return CopyIn(
+                root,
+                path,
+                fd,
+                writable=writable,
+                read_only=read_only,
+                read_only_root=container.host.readonly_rootfs,
+                owner=container.config.user if copy_owner else "",
+                keep_kinds=keep_kinds,
+            )
+
+        with _named(path, ref):
+            await self._feed(container, job, tar)
+        self._events.publish("container", "extract-to-dir", container.id, container.event_attributes())
+
+    async def _tar(
+        self, container: Container, job: Callable[[Root, int], FileJob], action: str, head: bool
+    ) -> AsyncIterator[bytes]:
+        """First the line before the tar, if it has one; then its pieces."""
+        async with self._reading(container, job) as reader:
+            if head:
+                yield await reader.readuntil()
+            self._events.publish("container", action, container.id, container.event_attributes())
+            while piece := await reader.read(PIECE):
+                yield piece
+
+    @asynccontextmanager
+    async def _reading(
+        self, container: Container, job: Callable[[Root, int], FileJob]
+    ) -> AsyncIterator[asyncio.StreamReader]:
+        """What a job writes. Its failure is raised at the end of the block, or instead of a line that is missing."""
+        source, target = _pipe()
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(HEAD_LIMIT)
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0)
+        )
+        task = loop.create_task(self._run(container, job, target))
+        try:
+            with suppress(asyncio.IncompleteReadError):
+                yield reader
+            await _result(task)
+        finally:
+            await _ended(task)
+            transport.close()
+
+    async def _feed(
+        self, container: Container, job: Callable[[Root, int], FileJob], tar: AsyncIterator[bytes]
+    ) -> None:
+        """Give a job what it reads, until it has enough or the stream ends."""
+        source, target = _pipe()
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_write_pipe(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(target, "wb", 0)
+        )
+        writer = asyncio.StreamWriter(transport, protocol, None, loop)
+        task = loop.create_task(self._run(container, job, source))
+        try:
+            with suppress(ConnectionError):
+                async for piece in tar:
+                    writer.write(piece)
+                    await writer.drain()
+            writer.close()
+            await _result(task)
+        finally:
+            await _ended(task)
+            transport.abort()
+
+    async def _run(self, container: Container, job: Callable[[Root, int], FileJob], fd: int) -> None:
+        """One job in a helper of its own, which gets `fd`; the end of the helper closes it."""
+        try:
+            async with self._roots.visit(container) as root:
+                async with Crew((fd,)) as crew:
+                    await crew.run(job(root, fd), Done)
+        finally:
+            os.close(fd)
+
+
+def _pipe() -> tuple[int, int]:
+    source, target = os.pipe()
+    with suppress(PermissionError):  # a user with many pipes has to do with a smaller one
+        fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, PIPE)
+    return source, target
+
+
+async def _result(task: asyncio.Task[None]) -> None:
+    """Wait for a helper; what it raised. One that was cancelled with its container's removal is an error too."""
+    await asyncio.wait({task})
+    if task.cancelled():
+        raise Conflict("the container was removed meanwhile")
+    task.result()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # told already, or nobody is left to hear it
+
+
+class _named:
+    """A NotFound of the helper's gets Docker's words, with path and container as the client named them."""
+
+    def __init__(self, path: str, ref: str) -> None:
+        self._text = f"Could not find the file {path} in container {ref}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, NotFound):
+            raise NotFound(self._text) from error

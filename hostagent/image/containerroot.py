@@ -1,0 +1,106 @@
+"""Enter a container's files: of a running one its own mounts, of a stopped one private mounts of the same.
+
+For a process of its own, which afterwards sees nothing else: no path, symlink or race inside can lead out. What the
+kernel shows under /proc, /sys and /dev is not there, as with Docker: a magic link in /proc leads anywhere (proc(5)).
+"""
+
+from __future__ import annotations
+
+import os
+
+from hostagent.errors import Conflict
+from hostagent.image import jail
+from hostagent.image.filejobs import Root, RunningRoot, StoppedRoot
+from hostagent.kernel import constants as c
+from hostagent.kernel import libc
+from hostagent.kernel.fds import owned
+from hostagent.kernel.mounts import bind_in_root, mount_overlay
+
+_KERNEL_FILES = frozenset(
+    (b"proc", b"sysfs", b"cgroup", b"cgroup2", b"devpts", b"mqueue", b"devtmpfs", b"securityfs", b"debugfs")
+) | {
+    b"tracefs",
+    b"configfs",
+    b"bpf",
+    b"pstore",
+    b"binfmt_misc",
+    b"nsfs",
+    b"rpc_pipefs",
+    b"fusectl",
+    b"autofs",
+}
+
+
+def enter(root: Root, *, with_mounts: bool) -> None:
+    """Make the container's root this process's. Without mounts: its layers only. For good; needs CAP_SYS_ADMIN."""
+    os.umask(0)
+    if isinstance(root, RunningRoot):
+        _enter_running(root, with_mounts)
+    else:
+        _enter_stopped(root, with_mounts)
+
+
+def _enter_running(root: RunningRoot, with_mounts: bool) -> None:
+    with owned(_namespace(root)) as namespace, owned(os.open("/proc", os.O_PATH | os.O_CLOEXEC)) as proc:
+        jail.forbid_imports()
+        libc.setns(namespace, c.CLONE_NEWNS)  # also moves root and cwd (setns(2))
+        jail.own_namespace()
+        if with_mounts:
+            _leave_out_kernel_files(proc)
+            return
+    # One mount without those on it, in no namespace: the root for looking paths up.
+    with owned(libc.open_tree(c.AT_FDCWD, "/", c.OPEN_TREE_CLONE)) as tree:
+        os.fchdir(tree)
+        os.chroot(".")
+
+
+def _namespace(root: RunningRoot) -> int:
+    """An fd of its mount namespace. The number may have passed to another process: the cgroup says whose it is."""
+    try:
+        with owned(os.open(f"/proc/{root.pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as process:
+            with owned(os.open("cgroup", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)) as groups:
+                mine = root.container.encode() in os.read(groups, 1 << 16)
+            if mine:
+                return os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    raise Conflict(f"container {root.container} has just ended: try again")
+
+
+def _leave_out_kernel_files(proc: int) -> None:
+    """Unmount them from this private copy. A mount that is hidden below another cannot be named; it becomes nameable
+    when that one goes, so this is repeated until nothing goes any more: then what is left is out of reach."""
+    gone = True
+    while gone:
+        gone = False
+        for path in reversed(_doomed(proc)):
+            try:
+                libc.umount2(path, c.MNT_DETACH | c.UMOUNT_NOFOLLOW)
+                gone = True
+            except OSError:
+                continue  # hidden, or gone with the one above it
+
+
+def _doomed(proc: int) -> list[bytes]:
+    """Mount points of kernel file systems, and /dev (proc(5), mountinfo)."""
+    with open(os.open("self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc), "rb") as file:
+        lines = [line.split(b" ") for line in file]
+    return [
+        _unescape(fields[4])
+        for fields in lines
+        if fields[4] == b"/dev" or fields[fields.index(b"-") + 1] in _KERNEL_FILES
+    ]
+
+
+def _unescape(path: bytes) -> bytes:
+    for text, character in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        path = path.replace(text, character)
+    return path
+
+
+def _enter_stopped(root: StoppedRoot, with_mounts: bool) -> None:
+    jail.own_namespace()
+    with owned(mount_overlay(root.mountpoint, root.lower, root.upper, root.work)) as fd:
+        for bind in root.binds if with_mounts else ():
+            bind_in_root(fd, bind.source, bind.destination, bind.read_only)
+    jail.pivot(root.mountpoint)

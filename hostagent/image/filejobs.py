@@ -1,0 +1,80 @@
+"""What the daemon asks of a worker about a container's files. They stream over pipes that the worker inherits.
+
+Fields named `into` and `source` are numbers of such fds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Bind(msgspec.Struct, frozen=True):
+    """Something of the host's, an absolute path, at a place in the container."""
+
+    source: str
+    destination: str
+    read_only: bool = False
+
+
+class RunningRoot(msgspec.Struct, frozen=True, tag=True):
+    """The files as the container's process `pid` sees them; its cgroup's name has the ID `container` in it."""
+
+    pid: int
+    container: str
+
+
+class StoppedRoot(msgspec.Struct, frozen=True, tag=True):
+    """The layers (`lower` with the top one first) and binds, to be mounted; nobody else mounts `upper` meanwhile."""
+
+    lower: list[str]
+    upper: str
+    work: str
+    mountpoint: str
+    binds: list[Bind]
+
+
+Root = RunningRoot | StoppedRoot
+
+
+class StatPath(msgspec.Struct, frozen=True, tag=True):
+    """Write a wire.ContainerPathStat as one JSON line to `into`. Answer: Done; NotFound when it is not there."""
+
+    root: Root
+    path: str
+    into: int
+
+
+class CopyOut(msgspec.Struct, frozen=True, tag=True):
+    """The same, followed by `path` and all below it as tar. Answer: Done."""
+
+    root: Root
+    path: str
+    into: int
+
+
+class CopyIn(msgspec.Struct, frozen=True, tag=True):
+    """Unpack the tar `source` into the directory `path`. Answer: Done; NotFound when that is not there.
+
+    `writable`: mount points below which the container may write; `read_only`: those below which it may not. The
+    longest one decides; below none `read_only_root` does. `owner`: a name in the container's /etc/passwd that gets
+    all files; "" = as in the archive. `keep_kinds`: a directory is no file's place, nor the other way round.
+    """
+
+    root: Root
+    path: str
+    source: int
+    writable: list[str]
+    read_only: list[str]
+    read_only_root: bool
+    owner: str
+    keep_kinds: bool
+
+
+class Export(msgspec.Struct, frozen=True, tag=True):
+    """The whole root without its mounts as tar. Answer: Done."""
+
+    root: Root
+    into: int
+
+
+FileJob = StatPath | CopyOut | CopyIn | Export
