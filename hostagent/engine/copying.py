@@ -135,7 +135,8 @@ class Copying:
             await _result(task)
         finally:
             await _ended(task)
-            transport.abort()
+            if not transport.is_closing():
+                transport.abort()
 
     async def _run(self, container: Container, job: Callable[[Root, int], FileJob], fd: int) -> None:
         """One job in a helper of its own, which gets `fd`; the end of the helper closes it."""

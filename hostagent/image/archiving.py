@@ -12,6 +12,7 @@ import stat
 from typing import ClassVar
 
 from hostagent import wire
+from hostagent.errors import EngineError
 from hostagent.image.pack import Put, TreePacker
 from hostagent.image.tar_writer import Header
 from hostagent.model.moment import rfc3339
@@ -58,6 +59,7 @@ class Archiver(TreePacker):
             mtime=status.st_mtime_ns,
             xattrs=self.xattrs(path),
         )
+        self.replaced(header, status)
         self.directory(header)
 
     def replaced(self, header: Header, status: os.stat_result) -> bool:
@@ -120,7 +122,7 @@ def resolve(path: str) -> str:
             continue
         links += 1
         if links > _MAX_LINKS:
-            raise OSError(errno.ELOOP, "too many links", path)
+            raise EngineError(f"evalSymlinksInScope: too many links in {path}")
         if target.startswith("/"):
             done = []
         todo += target.split("/")[::-1]

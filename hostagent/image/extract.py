@@ -51,9 +51,11 @@ class Extractor:
             raise EngineError(f"{self._doing}: {reason(error)}") from error
 
     def _member(self, reader: TarReader, entry: Entry) -> None:
-        path = self._inside(entry.name)
-        if path is None:
-            raise EngineError(f"{_quoted(entry.name)} is outside of {_quoted(self._directory)}")
+        name = b"/" + posixpath.normpath(entry.name).lstrip(b"/") if entry.name[:1] == b"/" else entry.name
+        path = self._joined(self._directory, name)
+        if not self._is_inside(path):
+            name = posixpath.normpath(name)
+            raise EngineError(f"{_quoted(name)} is outside of {_quoted(self._directory)}")
         if path == self._directory:
             if entry.kind == DIRECTORY:
                 return  # the place itself stays as it is
@@ -80,16 +82,22 @@ class Extractor:
             self._doing = f"chtimes {_text(path)}"
             os.utime(path, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
 
-    def _inside(self, name: bytes) -> bytes | None:
-        """The cleaned path of a member's name; None when it leads outside."""
-        path = posixpath.normpath(self._directory + b"/" + name.lstrip(b"/"))
-        path = b"/" + path.lstrip(b"/")
-        home = self._directory.rstrip(b"/")
-        return path if path in (home, self._directory) or path.startswith(home + b"/") else None
+    @staticmethod
+    def _joined(directory: bytes, name: bytes) -> bytes:
+        """Go's filepath.Join of an absolute path with anything."""
+        return b"/" + posixpath.normpath(directory + b"/" + name).lstrip(b"/")
+
+    def _is_inside(self, path: bytes) -> bool:
+        return path == self._directory or path.startswith(self._directory.rstrip(b"/") + b"/")
 
     def _make_parents(self, directory: bytes) -> None:
-        if os.path.lexists(directory):
+        try:
+            os.lstat(directory)
             return
+        except NotADirectoryError:
+            return  # told in the name of the member itself
+        except FileNotFoundError:
+            pass
         self._make_parents(posixpath.dirname(directory))
         self._doing = f"mkdir {_text(directory)}"
         os.mkdir(directory, 0o755)
@@ -98,7 +106,7 @@ class Extractor:
         """Remove what is in the way; False when there is a directory that stays for a directory."""
         try:
             is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return True
         if self._keep_kinds and is_directory != (kind == DIRECTORY):
             was, new = ("directory", "non-directory") if is_directory else ("non-directory", "directory")
@@ -128,14 +136,14 @@ class Extractor:
             self._doing = f"mkdir {_text(path)}"
             os.mkdir(path, entry.mode)
         elif entry.kind == HARDLINK:
-            target = self._inside(entry.link)
-            if target is None:
-                raise EngineError(f"invalid hardlink {_quoted(entry.link)} -> {_quoted(entry.link)}")
+            target = self._joined(self._directory, entry.link)
+            if not self._is_inside(target):
+                raise EngineError(f"invalid hardlink {_quoted(target)} -> {_quoted(entry.link)}")
             self._doing = f"link {_text(target)} {_text(path)}"
             os.link(target, path, follow_symlinks=False)
         elif entry.kind == SYMLINK:
             # Docker refuses a relative one that leads above the place of the copy; it could not do harm here.
-            if self._inside(posixpath.dirname(path)[len(self._directory) :] + b"/" + entry.link) is None:
+            if not self._is_inside(self._joined(posixpath.dirname(path), entry.link)):
                 raise EngineError(f"invalid symlink {_quoted(path)} -> {_quoted(entry.link)}")
             self._doing = f"symlink {_text(entry.link)} {_text(path)}"
             os.symlink(entry.link, path)
