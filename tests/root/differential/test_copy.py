@@ -236,7 +236,6 @@ def test_with_the_cli(prepared: tuple[Engine, Engine], same: Same) -> None:
             ("-a", "SHARE/tree/run", f"{name}:/tmp/archived"),
             ("SHARE/tree/run", f"{name}:/tmp/renamed/"),
             ("SHARE/tree/run", f"{name}:/no/such/"),
-            ("SHARE/tree", f"{name}:/tmp/renamed"),
             ("SHARE/nothing", f"{name}:/tmp"),
             (f"{name}:/nothing", "SHARE/x"),
             (f"{name}:/tmp/renamed", "SHARE/out"),
@@ -272,6 +271,7 @@ def test_a_tar_through_standard_streams(prepared: tuple[Engine, Engine], same: S
             assert [row[0] for row in listing(out)] == ["sub", "sub/two"]
             again = subprocess.run(
                 [engine.cli, "cp", "-", f"{name}:/var"],
+                check=False,
                 env=engine.environment,
                 input=out,
                 capture_output=True,
