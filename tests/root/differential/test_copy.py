@@ -140,8 +140,8 @@ def told_of(engine: Engine, name: str, path: str) -> tuple[object, ...]:
 
 def test_stat_and_get(prepared: tuple[Engine, Engine]) -> None:
     differing = []
-    for name in ("box", "stopped"):
-        for path in PATHS:
+    for name, paths in (("box", PATHS), ("stopped", PATHS[::4])):
+        for path in paths:
             theirs, ours = (told_of(engine, name, path) for engine in prepared)
             if theirs != ours:
                 differing.append(f"{name} {path}\n  theirs {theirs}\n  ours   {ours}")
@@ -219,6 +219,13 @@ def test_put(both: tuple[Engine, Engine]) -> None:
     assert not differing, "\n".join(f"{key}\n  {theirs[key]}\n  {ours[key]}" for key in differing)
 
 
+def copied(engine: Engine, *argv: str) -> tuple[int, str, list[str]]:
+    """What `docker cp` says, without what its client sometimes logs of a stream that it has cut itself."""
+    done = engine.docker("cp", *(each.replace("SHARE", str(engine.share)) for each in argv))
+    said = done.err.replace(str(engine.share), "SHARE").splitlines()
+    return done.code, done.out, [line for line in said if "closed pipe" not in line]
+
+
 def test_with_the_cli(prepared: tuple[Engine, Engine], same: Same) -> None:
     for engine in prepared:
         share = engine.share
@@ -236,6 +243,7 @@ def test_with_the_cli(prepared: tuple[Engine, Engine], same: Same) -> None:
             ("-a", "SHARE/tree/run", f"{name}:/tmp/archived"),
             ("SHARE/tree/run", f"{name}:/tmp/renamed/"),
             ("SHARE/tree/run", f"{name}:/no/such/"),
+            ("SHARE/tree", f"{name}:/tmp/renamed"),
             ("SHARE/nothing", f"{name}:/tmp"),
             (f"{name}:/nothing", "SHARE/x"),
             (f"{name}:/tmp/renamed", "SHARE/out"),
