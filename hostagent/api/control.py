@@ -1,11 +1,12 @@
-"""Routes that look at and change containers that run: update, pause, unpause."""
+"""Routes that look at and change containers that run: update, pause, unpause, stats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from hostagent.api.message import NO_CONTENT, Answer, Request, json_reply
+from hostagent import wire
+from hostagent.api.message import NO_CONTENT, Answer, Request, Stream, json_reply
 from hostagent.api.ports import Control
 from hostagent.api.router import Route
 from hostagent.errors import Invalid
@@ -17,6 +18,7 @@ def routes(control: Control) -> Iterator[tuple[str, str, Route]]:
     yield "POST", "/containers/{id}/update", Route(handlers.update)
     yield "POST", "/containers/{id}/pause", Route(handlers.pause)
     yield "POST", "/containers/{id}/unpause", Route(handlers.unpause)
+    yield "GET", "/containers/{id}/stats", Route(handlers.stats, abandoned_with_client=True)
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,20 @@ class _Control:
     async def unpause(self, request: Request) -> Answer:
         await self.control.unpause(request.variables["id"])
         return NO_CONTENT
+
+    async def stats(self, request: Request) -> Answer:
+        ref = request.variables["id"]
+        stream = request.query.flag("stream", default=True)
+        one_shot = request.version >= (1, 41) and request.query.flag("one-shot")
+        if not stream:
+            return json_reply(await self.control.stats(ref, one_shot))
+        samples = self.control.stats_stream(ref)
+        if one_shot:
+            raise Invalid("cannot have stream=true and one-shot=true")
+        return Stream(_lines(samples))
+
+
+async def _lines(samples: AsyncIterator[wire.Stats]) -> AsyncIterator[bytes]:
+    """A JSON object a line."""
+    async for sample in samples:
+        yield wire.encode(sample) + b"\n"

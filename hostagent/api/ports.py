@@ -102,6 +102,12 @@ class Control(Protocol):
     async def update(self, ref: str, raw: bytes, version: tuple[int, int], /) -> wire.UpdateResult:
         """`raw` is the request's body: Docker's Resources, and a RestartPolicy."""
 
+    async def stats(self, ref: str, one_shot: bool, /) -> wire.Stats:
+        """One sample; without `one_shot` with the one before it."""
+
+    def stats_stream(self, ref: str, /) -> AsyncIterator[wire.Stats]:
+        """One a second, for ever."""
+
 
 class Images(Protocol):
     """Images on this host and their way from and to registries and archives."""

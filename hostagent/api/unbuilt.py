@@ -12,7 +12,6 @@ from hostagent.errors import NotFound, Unsupported
 _UNBUILT = {
     "container top": ("GET /containers/{id}/top",),
     "container changes": ("GET /containers/{id}/changes",),
-    "container stats": ("GET /containers/{id}/stats",),
     "attach by websocket": ("GET /containers/{id}/attach/ws",),
     "container prune": ("POST /containers/prune",),
     "image build": ("POST /build", "POST /build/prune", "POST /session", "POST /grpc"),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from hostagent import wire
 from hostagent.engine.pausing import Pausing
+from hostagent.engine.stats import Statistics
 from hostagent.engine.updates import Updates
 
 
 class Control:
     """Facade for hostagent.api (its protocol `ports.Control`)."""
 
-    def __init__(self, pausing: Pausing, updates: Updates) -> None:
+    def __init__(self, pausing: Pausing, updates: Updates, statistics: Statistics) -> None:
         self._pausing = pausing
         self._updates = updates
+        self._statistics = statistics
 
     async def pause(self, ref: str) -> None:
         await self._pausing.pause(ref)
@@ -22,3 +26,9 @@ class Control:
 
     async def update(self, ref: str, raw: bytes, version: tuple[int, int]) -> wire.UpdateResult:
         return await self._updates.update(ref, raw, version)
+
+    async def stats(self, ref: str, one_shot: bool) -> wire.Stats:
+        return await self._statistics.once(ref, one_shot)
+
+    def stats_stream(self, ref: str) -> AsyncIterator[wire.Stats]:
+        return self._statistics.stream(ref)

@@ -61,6 +61,7 @@ from hostagent.wire.network import (
     PortMap,
     SummaryNetworkSettings,
 )
+from hostagent.wire.stats import Stats
 from hostagent.wire.system import (
     Actor,
     AddressPool,
@@ -139,6 +140,7 @@ __all__ = [
     "RestartPolicy",
     "RootFS",
     "Runtime",
+    "Stats",
     "SummaryHostConfig",
     "SummaryNetworkSettings",
     "SwarmInfo",

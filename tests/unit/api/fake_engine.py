@@ -401,6 +401,15 @@ class FakeControl:
         self.updates.append((raw, version))
         return wire.UpdateResult()
 
+    async def stats(self, ref: str, one_shot: bool) -> wire.Stats:
+        return wire.Stats(id=self._engine.inspect(ref, False).id, num_procs=int(one_shot))
+
+    def stats_stream(self, ref: str) -> AsyncIterator[wire.Stats]:
+        return self._samples(self._engine.inspect(ref, False).id)
+
+    async def _samples(self, container_id: str) -> AsyncIterator[wire.Stats]:
+        for number in range(3):
+            yield wire.Stats(id=container_id, num_procs=number)
 
 class FakeFiles:
     """One file, as the only member of no archive."""
