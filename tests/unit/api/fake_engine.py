@@ -411,6 +411,7 @@ class FakeControl:
         for number in range(3):
             yield wire.Stats(id=container_id, num_procs=number)
 
+
 class FakeFiles:
     """One file, as the only member of no archive."""
 
