@@ -1,4 +1,4 @@
-"""Routes that look at and change containers that run: update, pause, unpause, stats."""
+"""Routes that look at and change containers that run: update, pause, unpause, stats, top."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def routes(control: Control) -> Iterator[tuple[str, str, Route]]:
     yield "POST", "/containers/{id}/update", Route(handlers.update)
     yield "POST", "/containers/{id}/pause", Route(handlers.pause)
     yield "POST", "/containers/{id}/unpause", Route(handlers.unpause)
+    yield "GET", "/containers/{id}/top", Route(handlers.top, abandoned_with_client=True)
     yield "GET", "/containers/{id}/stats", Route(handlers.stats, abandoned_with_client=True)
 
 
@@ -38,6 +39,10 @@ class _Control:
     async def unpause(self, request: Request) -> Answer:
         await self.control.unpause(request.variables["id"])
         return NO_CONTENT
+
+    async def top(self, request: Request) -> Answer:
+        arguments = request.query.text("ps_args") or ""
+        return json_reply(await self.control.top(request.variables["id"], arguments))
 
     async def stats(self, request: Request) -> Answer:
         ref = request.variables["id"]

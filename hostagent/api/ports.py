@@ -108,6 +108,9 @@ class Control(Protocol):
     def stats_stream(self, ref: str, /) -> AsyncIterator[wire.Stats]:
         """One a second, for ever."""
 
+    async def top(self, ref: str, arguments: str, /) -> wire.Top:
+        """`arguments` are those of ps(1), "" for Docker's default."""
+
 
 class Images(Protocol):
     """Images on this host and their way from and to registries and archives."""

@@ -10,7 +10,6 @@ from hostagent.api.router import Route
 from hostagent.errors import NotFound, Unsupported
 
 _UNBUILT = {
-    "container top": ("GET /containers/{id}/top",),
     "container changes": ("GET /containers/{id}/changes",),
     "attach by websocket": ("GET /containers/{id}/attach/ws",),
     "container prune": ("POST /containers/prune",),

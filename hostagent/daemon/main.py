@@ -34,6 +34,7 @@ from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.roots import Roots
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.engine.stats import Statistics
+from hostagent.engine.top import Processes
 from hostagent.engine.updates import Updates
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.service import ImageService
@@ -106,7 +107,12 @@ async def serve(options: Options) -> None:
     launcher.ensure()
     await reconciler.run()
     bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
-    control = Control(pausing, Updates(containers, bundles, events, limits), Statistics(containers, bundles))
+    control = Control(
+        pausing,
+        Updates(containers, bundles, events, limits),
+        Statistics(containers, bundles),
+        Processes(containers, bundles, events),
+    )
     application = Application(engine, images, control, Copying(containers, Roots(images), events))
     for listener in sockets:
         await application.listen(listener)

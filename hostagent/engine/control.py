@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator
 from hostagent import wire
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.stats import Statistics
+from hostagent.engine.top import Processes
 from hostagent.engine.updates import Updates
 
 
 class Control:
     """Facade for hostagent.api (its protocol `ports.Control`)."""
 
-    def __init__(self, pausing: Pausing, updates: Updates, statistics: Statistics) -> None:
+    def __init__(
+        self, pausing: Pausing, updates: Updates, statistics: Statistics, processes: Processes
+    ) -> None:
         self._pausing = pausing
         self._updates = updates
         self._statistics = statistics
+        self._processes = processes
 
     async def pause(self, ref: str) -> None:
         await self._pausing.pause(ref)
@@ -32,3 +36,6 @@ class Control:
 
     def stats_stream(self, ref: str) -> AsyncIterator[wire.Stats]:
         return self._statistics.stream(ref)
+
+    async def top(self, ref: str, arguments: str) -> wire.Top:
+        return await self._processes.top(ref, arguments)

@@ -401,6 +401,10 @@ class FakeControl:
         self.updates.append((raw, version))
         return wire.UpdateResult()
 
+    async def top(self, ref: str, arguments: str) -> wire.Top:
+        self._engine.inspect(ref, False)
+        return wire.Top(titles=["PID"], processes=[[arguments]])
+
     async def stats(self, ref: str, one_shot: bool) -> wire.Stats:
         return wire.Stats(id=self._engine.inspect(ref, False).id, num_procs=int(one_shot))
 
