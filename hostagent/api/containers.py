@@ -38,7 +38,7 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
         Route(handlers.wait, abandoned_with_client=True, takes_connection=True),
     )
     yield "GET", "/containers/{id}/logs", Route(handlers.logs, abandoned_with_client=True)
-    yield "DELETE", "/containers/{id}", Route(handlers.remove)
+    yield "DELETE", "/containers/{id...}", Route(handlers.remove)  # a link is called parent/alias
 
 
 @dataclass(frozen=True)

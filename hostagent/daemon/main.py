@@ -29,6 +29,7 @@ from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
+from hostagent.engine.links import Links
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.roots import Roots
@@ -85,11 +86,13 @@ async def serve(options: Options) -> None:
     later = Later()
     containers = Containers(database, containers_directory, later)
     launcher = Launcher(str(options.run), shims_cgroup)
-    bundles = Bundles(containers, images, SeccompCache(str(options.root / "seccomp")), options.cgroup_parent)
+    links = Links(containers)
+    filters = SeccompCache(str(options.root / "seccomp"))
+    bundles = Bundles(containers, links, images, filters, options.cgroup_parent)
     endpoints = Endpoints(bridge)
     pausing = Pausing(containers, bundles, events)
     lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later, pausing)
-    execs = Execs(containers, events)
+    execs = Execs(containers, links, events)
     health = Health(containers, execs, events)
     engine = Engine(
         containers,
@@ -102,6 +105,7 @@ async def serve(options: Options) -> None:
         options.mirrors,
         options.insecure,
         limits,
+        links,
     )
     reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
     launcher.ensure()

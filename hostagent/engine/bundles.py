@@ -12,6 +12,7 @@ from hostagent.engine import capabilities, devices, merge, mountspec, namespaces
 from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
+from hostagent.engine.links import Links
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
@@ -33,9 +34,15 @@ class Bundles:
     """Directories of containers; `cgroup_parent` is where theirs are made."""
 
     def __init__(
-        self, containers: Containers, images: ImageService, seccomp: SeccompCache, cgroup_parent: str
+        self,
+        containers: Containers,
+        links: Links,
+        images: ImageService,
+        seccomp: SeccompCache,
+        cgroup_parent: str,
     ) -> None:
         self._containers = containers
+        self._links = links
         self._images = images
         self._seccomp = seccomp
         self._cgroup_parent = cgroup_parent
@@ -105,6 +112,7 @@ class Bundles:
                 device_nodes=found.nodes,
                 device_rules=found.rules,
                 apparmor=security.apparmor_profile(host),
+                links=tuple(self._links.environment(container)),
             )
         )
         directory = Path(container.directory)
@@ -118,9 +126,14 @@ class Bundles:
                 hostname,
                 config.domainname,
                 interface.ip if interface else None,
-                mountspec.parse_extra_hosts(host.extra_hosts or (), gateway),
+                [
+                    *mountspec.parse_extra_hosts(host.extra_hosts or (), gateway),
+                    *self._links.hosts(container),
+                ],
             )
         )
+        if interface:
+            self._links.moved(container, interface.ip)
         (directory / "resolv.conf").write_text(
             files.resolv_conf(
                 _host_resolv_conf(),

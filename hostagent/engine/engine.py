@@ -33,7 +33,9 @@ from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
-from hostagent.errors import Conflict, Invalid, NotFound, Unsupported
+from hostagent.engine.links import Links
+from hostagent.engine.links import settle as settle_links
+from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
@@ -59,6 +61,7 @@ class Engine:
         mirrors: Sequence[str],
         insecure: Sequence[str],
         limits: Limits,
+        links: Links,
     ) -> None:
         self._containers = containers
         self._lifecycle = lifecycle
@@ -70,6 +73,7 @@ class Engine:
         self._mirrors = list(mirrors)
         self._insecure = list(insecure)
         self._limits = limits
+        self._links = links
 
     # -- create, show
 
@@ -87,6 +91,7 @@ class Engine:
         validate.check(body, host)
         checked = self._limits.check(host)
         host = namespaces.settle(checked.host, self._containers.find)
+        host = settle_links(host, self._containers.find)
         body = replace(body, host_config=host)
         self._check_endpoints(body, mode)
         mountspec.refuse_other_mounts(host)
@@ -146,12 +151,18 @@ class Engine:
     def list(self, all: bool, limit: int, size: bool, filters_: Filters) -> list[wire.ContainerSummary]:
         """Newest first; running ones only, unless asked otherwise."""
         found = filters.select(self._containers.all(), all, limit, filters_, self._containers.find)
-        return [views.summary(each, self._sizes(each) if size else None) for each in found]
+        names = self._links.names()
+        return [
+            views.summary(each, self._sizes(each) if size else None, names.get(each.id, ())) for each in found
+        ]
 
     def inspect(self, ref: str, size: bool) -> wire.ContainerInspect:
         container = self._containers.find(ref)
         lowerdirs = self._images.lowerdirs(self._images.resolve(container.image_id))
-        return views.inspect(container, self._sizes(container) if size else None, lowerdirs)
+        host = replace(container.host, links=self._links.shown(container))
+        return replace(
+            views.inspect(container, self._sizes(container) if size else None, lowerdirs), host_config=host
+        )
 
     def _sizes(self, container: Container) -> tuple[int, int]:
         return views.sizes(container, self._images.inspect(container.image_id).size)
@@ -173,7 +184,8 @@ class Engine:
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
         """`volumes` finds none to remove: there are no volumes yet."""
         if link:
-            raise Unsupported(f"links are not supported yet: {ref}")
+            self._links.remove(ref)
+            return
         await self._lifecycle.remove(self._containers.find(ref), force)
 
     async def rename(self, ref: str, name: str) -> None:

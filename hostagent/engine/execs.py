@@ -15,6 +15,7 @@ from hostagent.engine.container import Container, ExecConfig, ExecState
 from hostagent.engine.containers import Containers
 from hostagent.engine.detachkeys import parse as parse_detach_keys
 from hostagent.engine.events import EventBus
+from hostagent.engine.links import Links
 from hostagent.engine.pausing import must_run
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.model.stream import Upgrade
@@ -27,8 +28,9 @@ START_LIMIT = 60.0
 class Execs:
     """Execs live with their container: in its memory here, and in its shim for a daemon that comes later."""
 
-    def __init__(self, containers: Containers, events: EventBus) -> None:
+    def __init__(self, containers: Containers, links: Links, events: EventBus) -> None:
         self._containers = containers
+        self._links = links
         self._events = events
 
     def create(self, reference: str, body: ExecCreate) -> str:
@@ -160,9 +162,9 @@ class Execs:
         if isinstance(outcome, protocol.ExecFailed):
             raise startfailure.exec_error_of(outcome)
 
-    @staticmethod
-    def _process(container: Container, config: ExecConfig) -> dict[str, object]:
-        env = oci.environment(container.config, container.config.hostname, config.tty)
+    def _process(self, container: Container, config: ExecConfig) -> dict[str, object]:
+        links = self._links.environment(container)
+        env = oci.environment(container.config, container.config.hostname, config.tty, links)
         host = container.host
         return oci.process(
             args=config.args,

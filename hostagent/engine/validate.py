@@ -20,7 +20,6 @@ SIGNAL_MAX = 64
 UNSUPPORTED = {
     "volumes_from": "--volumes-from",
     "cgroup": "HostConfig.Cgroup",
-    "links": "--link",
 }
 # field -> (option, values that mean what we do anyway)
 ONLY = {

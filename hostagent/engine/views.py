@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 
 from hostagent.engine import merge, mountspec, namespaces, ports
 from hostagent.engine.container import Container
@@ -62,12 +63,14 @@ def inspect(
     )
 
 
-def summary(container: Container, sizes: tuple[int, int] | None) -> ContainerSummary:
-    """Entry of GET /containers/json."""
+def summary(
+    container: Container, sizes: tuple[int, int] | None, links: Sequence[str] = ()
+) -> ContainerSummary:
+    """Entry of GET /containers/json; `links` are its names as another's linked one."""
     config, state = container.config, container.state
     return ContainerSummary(
         id=container.id,
-        names=[f"/{container.name}"],
+        names=[f"/{container.name}", *links],
         image=config.image,
         image_id=container.image_id,
         command=_shown_command(*merge.command(config)),

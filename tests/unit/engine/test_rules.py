@@ -89,7 +89,6 @@ def test_detach_keys() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "option"),
     [
-        ("links", ["a:b"], "--link"),
         ("volumes_from", ["x"], "--volumes-from"),
         ("log_config", wire.LogConfig(type="syslog"), "syslog"),
     ],
@@ -112,7 +111,7 @@ def test_every_host_field_is_built_or_refused() -> None:
         "blkio_device_read_iops", "blkio_device_write_iops", "memory_swappiness", "oom_kill_disable",
         "pid_mode", "ipc_mode", "uts_mode", "userns_mode", "cgroupns_mode", "privileged", "devices",
         "device_cgroup_rules", "device_requests", "group_add", "annotations", "masked_paths",
-        "readonly_paths", "runtime", "isolation", "storage_opt",
+        "readonly_paths", "runtime", "isolation", "storage_opt", "links",
     }  # fmt: skip
     refused_or_discarded_with_a_warning = {  # by engine/limits.py
         "kernel_memory", "kernel_memory_tcp", "cpu_count", "cpu_percent", "io_maximum_iops", "io_maximum_bandwidth",
