@@ -38,6 +38,7 @@ from hostagent.engine.stats import Statistics
 from hostagent.engine.top import Processes
 from hostagent.engine.updates import Updates
 from hostagent.errors import EngineError, Unavailable
+from hostagent.image.crewpool import CrewPool
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_support import support
@@ -111,13 +112,15 @@ async def serve(options: Options) -> None:
     launcher.ensure()
     await reconciler.run()
     bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
+    crews = CrewPool()
+    files = Copying(containers, Roots(images), events, crews)
     control = Control(
         pausing,
         Updates(containers, bundles, events, limits),
         Statistics(containers, bundles),
         Processes(containers, bundles, events),
     )
-    application = Application(engine, images, control, Copying(containers, Roots(images), events))
+    application = Application(engine, images, control, files)
     for listener in sockets:
         await application.listen(listener)
     health.resume()
@@ -128,6 +131,7 @@ async def serve(options: Options) -> None:
     await stop.wait()
     notify("STOPPING=1")
     await application.close()
+    await crews.close()
     await images.close()
     health.close()
     await lifecycle.close()

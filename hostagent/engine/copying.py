@@ -18,7 +18,7 @@ from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.engine.roots import Roots
 from hostagent.errors import Conflict, NotFound
-from hostagent.image.crew import Crew
+from hostagent.image.crewpool import CrewPool
 from hostagent.image.filejobs import CopyIn, CopyOut, Export, FileJob, Root, StatPath
 from hostagent.image.jobs import Done
 
@@ -30,22 +30,23 @@ HEAD_LIMIT = 1 << 16  # bytes of the line before a tar: names of PATH_MAX, escap
 class Copying:
     """Files in and out of containers. `ref` is a name, an ID or an unambiguous ID prefix."""
 
-    def __init__(self, containers: Containers, roots: Roots, events: EventBus) -> None:
+    def __init__(self, containers: Containers, roots: Roots, events: EventBus, crews: CrewPool) -> None:
         self._containers = containers
         self._roots = roots
         self._events = events
+        self._crews = crews
 
     async def stat(self, ref: str, path: str) -> bytes:
         """JSON of a wire.ContainerPathStat. Raises NotFound in Docker's words."""
         container = self._containers.find(ref)
         with _named(path, ref):
-            async with self._reading(container, lambda root, fd: StatPath(root, path, fd)) as reader:
+            async with self._reading(container, lambda root, pipe: StatPath(root, path, pipe)) as reader:
                 return (await reader.readuntil()).rstrip()
 
     async def read(self, ref: str, path: str) -> tuple[bytes, AsyncIterator[bytes]]:
         """The same, and the tar. The iterator must be closed or read to its end."""
         container = self._containers.find(ref)
-        stream = self._tar(container, lambda root, fd: CopyOut(root, path, fd), "archive-path", head=True)
+        stream = self._tar(container, lambda root, pipe: CopyOut(root, path, pipe), "archive-path", head=True)
         with _named(path, ref):
             head = await anext(stream)
         return head.rstrip(), stream
@@ -68,11 +69,11 @@ class Copying:
         if container.state.pid:
             writable += [tmpfs.destination for tmpfs in mountspec.parse_tmpfs(container.host)]
 
-        def job(root: Root, fd: int) -> CopyIn:
+        def job(root: Root, pipe: str) -> CopyIn:
             return CopyIn(
                 root,
                 path,
-                fd,
+                pipe,
                 writable=writable,
                 read_only=read_only,
                 read_only_root=container.host.readonly_rootfs,
@@ -85,7 +86,7 @@ class Copying:
         self._events.publish("container", "extract-to-dir", container.id, container.event_attributes())
 
     async def _tar(
-        self, container: Container, job: Callable[[Root, int], FileJob], action: str, head: bool
+        self, container: Container, job: Callable[[Root, str], FileJob], action: str, head: bool
     ) -> AsyncIterator[bytes]:
         """First the line before the tar, if it has one; then its pieces."""
         async with self._reading(container, job) as reader:
@@ -97,7 +98,7 @@ class Copying:
 
     @asynccontextmanager
     async def _reading(
-        self, container: Container, job: Callable[[Root, int], FileJob]
+        self, container: Container, job: Callable[[Root, str], FileJob]
     ) -> AsyncIterator[asyncio.StreamReader]:
         """What a job writes. Its failure is raised at the end of the block, or instead of a line that is missing."""
         source, target = _pipe()
@@ -116,7 +117,7 @@ class Copying:
             transport.close()
 
     async def _feed(
-        self, container: Container, job: Callable[[Root, int], FileJob], tar: AsyncIterator[bytes]
+        self, container: Container, job: Callable[[Root, str], FileJob], tar: AsyncIterator[bytes]
     ) -> None:
         """Give a job what it reads, until it has enough or the stream ends."""
         source, target = _pipe()
@@ -138,12 +139,12 @@ class Copying:
             if not transport.is_closing():
                 transport.abort()
 
-    async def _run(self, container: Container, job: Callable[[Root, int], FileJob], fd: int) -> None:
-        """One job in a helper of its own, which gets `fd`; the end of the helper closes it."""
+    async def _run(self, container: Container, job: Callable[[Root, str], FileJob], fd: int) -> None:
+        """One job, which opens `fd` for itself; afterwards nobody has this end of the pipe."""
         try:
             async with self._roots.visit(container) as root:
-                async with Crew((fd,)) as crew:
-                    await crew.run(job(root, fd), Done)
+                async with self._crews.crew() as crew:
+                    await crew.run(job(root, f"/proc/{os.getpid()}/fd/{fd}"), Done)
         finally:
             os.close(fd)
 

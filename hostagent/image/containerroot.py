@@ -11,10 +11,12 @@ import os
 from hostagent.errors import Conflict
 from hostagent.image import jail
 from hostagent.image.filejobs import Root, RunningRoot, StoppedRoot
+from hostagent.image.mountpoints import MOUNT_FILES, MOUNT_FOLDERS
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 from hostagent.kernel.fds import owned
 from hostagent.kernel.mounts import bind_in_root, mount_overlay
+from hostagent.kernel.rootpath import mkdirs_in_root, touch_in_root
 
 _KERNEL_FILES = frozenset(
     (b"proc", b"sysfs", b"cgroup", b"cgroup2", b"devpts", b"mqueue", b"devtmpfs", b"securityfs", b"debugfs")
@@ -101,6 +103,10 @@ def _unescape(path: bytes) -> bytes:
 def _enter_stopped(root: StoppedRoot, with_mounts: bool) -> None:
     jail.own_namespace()
     with owned(mount_overlay(root.mountpoint, root.lower, root.upper, root.work)) as fd:
+        for path in MOUNT_FOLDERS:
+            os.close(mkdirs_in_root(fd, path))
+        for path in MOUNT_FILES:
+            os.close(touch_in_root(fd, path))
         for bind in root.binds if with_mounts else ():
             bind_in_root(fd, bind.source, bind.destination, bind.read_only)
     jail.pivot(root.mountpoint)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
 import msgspec
 
 from hostagent.errors import EngineError
-from hostagent.image.jobs import Answer, Failed, Job, Message, Request, Step
+from hostagent.image.jobs import Answer, Cancel, Failed, Job, Message, Request, Step
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 Heard = Callable[[Step], None]
@@ -20,13 +20,9 @@ _GONE = "the image worker ended unexpectedly (killed?); nothing was kept: try ag
 
 
 class Crew:
-    """`async with Crew() as crew`: one worker process; leaving kills it with all of its jobs.
+    """`async with Crew() as crew`: one worker process; leaving kills it with all of its jobs."""
 
-    `inherited`: fds that jobs name; the worker has its own copies of them.
-    """
-
-    def __init__(self, inherited: Sequence[int] = ()) -> None:
-        self._inherited = inherited
+    def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder()
         self._jobs: dict[int, tuple[asyncio.Future[Answer], Heard | None]] = {}
         self._last = 0
@@ -39,7 +35,6 @@ class Crew:
             "hostagent.image.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            pass_fds=self._inherited,
         )
         self._listener = asyncio.create_task(self._listen())
         return self
@@ -54,11 +49,19 @@ class Crew:
         await self._listener
 
     @property
+    def gone(self) -> bool:
+        """Whether the worker has ended by itself: of no use any more."""
+        return self._gone
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 
     async def run(self, job: Job, answer: type[AnswerT], heard: Heard | None = None) -> AnswerT:
-        """Run one job to its end. Raises what the job raised, as a class of hostagent.errors."""
+        """Run one job to its end. Raises what the job raised, as a class of hostagent.errors.
+
+        When it is cancelled, the job is dead before this ends.
+        """
         if self._gone:
             raise EngineError(_GONE)
         self._last += 1
@@ -69,9 +72,16 @@ class Crew:
         assert stdin is not None
         stdin.write(self._encoder.encode(Request(number, job)) + b"\n")
         try:
-            result = await future
+            await asyncio.wait({future})
+            result = future.result()
+        except asyncio.CancelledError:
+            stdin.write(self._encoder.encode(Cancel(number)) + b"\n")
+            await asyncio.wait({future})
+            raise
         finally:
             self._jobs.pop(number, None)
+            if future.done() and not future.cancelled():
+                future.exception()  # whoever cancelled does not ask for it
         assert isinstance(result, answer)
         return result
 

@@ -1,6 +1,7 @@
-"""What the daemon asks of a worker about a container's files. They stream over pipes that the worker inherits.
+"""What the daemon asks of a worker about a container's files, which stream over pipes.
 
-Fields named `into` and `source` are numbers of such fds.
+`into` and `source` are names of such pipes' ends (/proc/PID/fd/N of the daemon; proc(5)): a worker that is used again
+and again holds none of them open.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ Root = RunningRoot | StoppedRoot
 
 
 class StatPath(msgspec.Struct, frozen=True, tag=True):
-    """Write a wire.ContainerPathStat as one JSON line to `into`. Answer: Done; NotFound when it is not there."""
+    """Write a wire.ContainerPathStat as a JSON line to the pipe `into`. Answer: Done; NotFound if nothing is there."""
 
     root: Root
     path: str
-    into: int
+    into: str
 
 
 class CopyOut(msgspec.Struct, frozen=True, tag=True):
@@ -49,7 +50,7 @@ class CopyOut(msgspec.Struct, frozen=True, tag=True):
 
     root: Root
     path: str
-    into: int
+    into: str
 
 
 class CopyIn(msgspec.Struct, frozen=True, tag=True):
@@ -62,7 +63,7 @@ class CopyIn(msgspec.Struct, frozen=True, tag=True):
 
     root: Root
     path: str
-    source: int
+    source: str
     writable: list[str]
     read_only: list[str]
     read_only_root: bool
@@ -74,7 +75,7 @@ class Export(msgspec.Struct, frozen=True, tag=True):
     """The whole root without its mounts as tar. Answer: Done."""
 
     root: Root
-    into: int
+    into: str
 
 
 FileJob = StatPath | CopyOut | CopyIn | Export

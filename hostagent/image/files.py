@@ -25,16 +25,16 @@ PASSWD_LIMIT = 16 << 20  # bytes; the file is the container's
 
 def perform(job: FileJob) -> Done:
     """Run one job. What is not there raises NotFound without a text: only the engine knows how it was asked for."""
+    way = os.O_RDONLY if isinstance(job, CopyIn) else os.O_WRONLY
+    pipe = os.open(job.source if isinstance(job, CopyIn) else job.into, way | os.O_CLOEXEC)
+    containerroot.enter(job.root, with_mounts=not isinstance(job, Export))
     try:
-        if isinstance(job, Export):
-            containerroot.enter(job.root, with_mounts=False)
-            archiving.write_root(_writer(job.into))
-        elif isinstance(job, CopyIn):
-            containerroot.enter(job.root, with_mounts=True)
-            _copy_in(job)
+        if isinstance(job, CopyIn):
+            _copy_in(job, pipe)
+        elif isinstance(job, Export):
+            archiving.write_root(_writer(pipe))
         else:
-            containerroot.enter(job.root, with_mounts=True)
-            _copy_out(job)
+            _copy_out(job, _writer(pipe))
     except FileNotFoundError as error:
         raise NotFound("") from error
     return Done()
@@ -49,7 +49,7 @@ def _writer(fd: int) -> Put:
     return put
 
 
-def _copy_out(job: StatPath | CopyOut) -> None:
+def _copy_out(job: StatPath | CopyOut, put: Put) -> None:
     path = job.path if isinstance(job, StatPath) else absolute(job.path)
     try:
         found = archiving.path_stat(path)
@@ -57,7 +57,6 @@ def _copy_out(job: StatPath | CopyOut) -> None:
         raise
     except OSError as error:
         raise EngineError(f"lstat {path}: {reason(error)}") from error
-    put = _writer(job.into)
     put(wire.encode(found) + b"\n")
     if isinstance(job, CopyOut):
         archiving.write_path(put, path)
@@ -71,11 +70,11 @@ def absolute(path: str) -> str:
     return clean + "/" if path.endswith("/") and clean != "/" else clean
 
 
-def _copy_in(job: CopyIn) -> None:
+def _copy_in(job: CopyIn, source: int) -> None:
     directory = _destination(job.path)
     _check_writable(job, directory)
     owner = _owner(job.owner) if job.owner else None
-    pipe = _Pipe(job.source)
+    pipe = _Pipe(source)
     stream = cast("IO[bytes]", io.BufferedReader(pipe, 1 << 20))
     chunk = open_stream(stream, pipe.head)
     Extractor(os.fsencode(directory), owner, job.keep_kinds).run(TarReader(chunk))

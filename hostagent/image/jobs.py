@@ -192,11 +192,20 @@ Answer = Applied | Scanned | Packed | Resolved | Opened | Pushed | Done
 Report = Answer | Step | Failed
 
 
-class Request(msgspec.Struct, frozen=True):
-    """One line to the worker."""
+class Request(msgspec.Struct, frozen=True, tag=True):
+    """One line to the worker: a job, whose messages will have this number."""
 
     number: int
     job: Job
+
+
+class Cancel(msgspec.Struct, frozen=True, tag=True):
+    """The other: kill a job. Its last message is a Failed then, unless it was done already."""
+
+    number: int
+
+
+Line = Request | Cancel
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -1,10 +1,9 @@
-"""The worker: `python -m hostagent.image.worker`, started for one operation (a pull, a load, a copy of files) and gone
-with it.
+"""The worker: `python -m hostagent.image.worker`, started for one operation, or kept for a while for small ones.
 
 It stays single-threaded and forks a process per job, which jails itself in the layer that it unpacks. Jobs run side by
 side, so layers unpack in parallel without the daemon's GIL and without an interpreter's start each.
 
-    stdin   Request lines; EOF = kill the jobs and end
+    stdin   Request and Cancel lines; EOF = kill the jobs and end
     stdout  Message lines, each written whole (shorter than PIPE_BUF)
 """
 
@@ -22,7 +21,7 @@ from hostagent import errors
 from hostagent.image import files, fulldisk, work
 from hostagent.image.filejobs import FileJob
 from hostagent.image.fulldisk import is_full
-from hostagent.image.jobs import Answer, Failed, Job, LocalJob, Message, Report, Request, Step
+from hostagent.image.jobs import Answer, Cancel, Failed, Job, Line, LocalJob, Message, Report, Step
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 
@@ -87,7 +86,7 @@ def main() -> None:
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     selector.register(wake, selectors.EVENT_READ)
-    decoder = msgspec.json.Decoder(Request)
+    decoder = msgspec.json.Decoder(Line)
     jobs: dict[int, int] = {}
     pending = b""
     me = os.getpid()
@@ -102,11 +101,15 @@ def main() -> None:
                 break
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                request = decoder.decode(line)
+                asked = decoder.decode(line)
+                if isinstance(asked, Cancel):
+                    for pid in [pid for pid, number in jobs.items() if number == asked.number]:
+                        os.kill(pid, signal.SIGKILL)
+                    continue
                 pid = os.fork()
                 if pid == 0:
-                    _child(request.number, request.job, me)
-                jobs[pid] = request.number
+                    _child(asked.number, asked.job, me)
+                jobs[pid] = asked.number
     for pid in jobs:
         os.kill(pid, signal.SIGKILL)
     while jobs:
