@@ -7,11 +7,11 @@ import logging
 import socket
 from urllib.parse import unquote
 
-from hostagent.api import archive, containers, control, exec, images, system, unbuilt, version
+from hostagent.api import archive, containers, control, exec, images, system, unbuilt, version, volumes
 from hostagent.api.exchange import Action, Exchange
 from hostagent.api.http import BUFFER, Connection
 from hostagent.api.message import Answer, Reply, Request, error_reply
-from hostagent.api.ports import Control, Engine, Files, Images
+from hostagent.api.ports import Control, Engine, Files, Images, Volumes
 from hostagent.api.query import Query
 from hostagent.api.router import Route, Router
 from hostagent.api.streams import chunked_head, content_type, upgrade_head
@@ -27,7 +27,12 @@ class Application:
     """All routes of the API on top of one engine; any number of listening sockets."""
 
     def __init__(
-        self, engine: Engine, images_service: Images, control_service: Control, files: Files
+        self,
+        engine: Engine,
+        images_service: Images,
+        control_service: Control,
+        files: Files,
+        volumes_: Volumes,
     ) -> None:
         self._router = Router()
         for method, pattern, route in (
@@ -37,6 +42,7 @@ class Application:
             *control.routes(control_service),
             *images.routes(engine, images_service),
             *archive.routes(files),
+            *volumes.routes(volumes_),
             *unbuilt.routes(engine),
         ):
             self._router.add(method, pattern, route)

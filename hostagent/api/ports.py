@@ -164,3 +164,19 @@ class Files(Protocol):
 
     def export(self, ref: str, /) -> AsyncIterator[bytes]:
         """All files but those of mounts."""
+
+
+class Volumes(Protocol):
+    """Volumes of this host."""
+
+    def list(self, filters: Filters, /) -> Sequence[wire.Volume]: ...
+
+    def inspect(self, name: str, /) -> wire.Volume: ...
+
+    def create(self, body: wire.VolumeCreate, /) -> wire.Volume:
+        """The volume that there is already, if its name is taken."""
+
+    async def remove(self, name: str, force: bool, /) -> None:
+        """Raises Conflict while containers hold it; `force` forgives only that there is none."""
+
+    async def prune(self, filters: Filters, /) -> wire.VolumesPruned: ...

@@ -29,14 +29,6 @@ _UNBUILT = {
         "POST /networks/{id}/connect",
         "POST /networks/{id}/disconnect",
     ),
-    "volumes": (
-        "GET /volumes",
-        "POST /volumes/create",
-        "POST /volumes/prune",
-        "GET /volumes/{name}",
-        "PUT /volumes/{name}",
-        "DELETE /volumes/{name}",
-    ),
     "plugins": ("GET /plugins",),
     "swarm": (
         "GET /swarm",
@@ -73,5 +65,3 @@ def _must_exist(call: str, request: Request, engine: Engine) -> None:
         engine.inspect(request.variables["id"], False)
     if "/networks/{id}" in call and (name := request.variables["id"]) not in _NETWORKS:
         raise NotFound(f"network {name} not found")
-    if "/volumes/{name}" in call:
-        raise NotFound(f"get {request.variables['name']}: no such volume")

@@ -12,7 +12,10 @@ from hostagent.api.ports import Volumes
 from hostagent.api.router import Route
 from hostagent.errors import Invalid, Unavailable
 
-_NO_SWARM = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."
+_NO_SWARM = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
+    "and try again."
+)
 
 
 def routes(volumes: Volumes) -> Iterator[tuple[str, str, Route]]:

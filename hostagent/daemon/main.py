@@ -18,6 +18,7 @@ from hostagent.daemon.options import Options
 from hostagent.daemon.sockets import listening, notify
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.containers import Containers
+from hostagent.engine.containervolumes import ContainerVolumes
 from hostagent.engine.control import Control
 from hostagent.engine.copying import Copying
 from hostagent.engine.endpoints import Endpoints
@@ -37,14 +38,17 @@ from hostagent.engine.seccompcache import SeccompCache
 from hostagent.engine.stats import Statistics
 from hostagent.engine.top import Processes
 from hostagent.engine.updates import Updates
+from hostagent.engine.volumes import Volumes
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.crewpool import CrewPool
 from hostagent.image.service import ImageService
+from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_support import support
 from hostagent.network.bridge import BridgeNetwork
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
+from hostagent.volume.store import VolumeStore
 
 log = logging.getLogger("hostagent")
 
@@ -91,8 +95,12 @@ async def serve(options: Options) -> None:
     filters = SeccompCache(str(options.root / "seccomp"))
     bundles = Bundles(containers, links, images, filters, options.cgroup_parent)
     endpoints = Endpoints(bridge)
+    volume_store = VolumeStore(options.root, database, remove_tree)
+    volumes = Volumes(volume_store, containers, events)
+    volumes.recover()
+    container_volumes = ContainerVolumes(volumes, volume_store, containers, events)
     pausing = Pausing(containers, bundles, events)
-    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later, pausing)
+    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later, pausing, container_volumes)
     execs = Execs(containers, links, events)
     health = Health(containers, execs, events)
     engine = Engine(
@@ -107,6 +115,7 @@ async def serve(options: Options) -> None:
         options.insecure,
         limits,
         links,
+        container_volumes,
     )
     reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
     launcher.ensure()
@@ -120,7 +129,7 @@ async def serve(options: Options) -> None:
         Statistics(containers, bundles),
         Processes(containers, bundles, events),
     )
-    application = Application(engine, images, control, files)
+    application = Application(engine, images, control, files, volumes)
     for listener in sockets:
         await application.listen(listener)
     health.resume()

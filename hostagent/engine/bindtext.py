@@ -1,4 +1,4 @@
-"""`-v` and `--volumes-from` as text: where the parts end, and which modes there are. Docker's words for what is wrong."""
+"""`-v` and `--volumes-from` as text: their parts and modes. Docker's words for what is wrong."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def destination(kind: str, target: str) -> str:
 
 
 def split_volumes_from(raw: str) -> tuple[str, bool]:
-    """`container[:mode]` -> (container, read only). Propagation and nocopy are the other container's. Raises Invalid."""
+    """`container[:mode]` -> (container, read only). Propagation and nocopy are the other's own. Raises Invalid."""
     if not raw:
         raise Invalid("volumes-from specification cannot be an empty string")
     container, _, mode = raw.partition(":")

@@ -80,7 +80,7 @@ class Bundles:
         config, host = container.config, container.host
         shared = namespaces.join(container, self._containers.find)
         hostname = _hostname(shared.network or container)
-        binds, tmpfs = mountspec.parse_binds(host), mountspec.parse_tmpfs(host)
+        binds, tmpfs = container.mounts.binds, mountspec.parse_tmpfs(host)
         mountspec.check_read_only(host)
         mountspec.ensure_sources(binds)
         mountspec.check_propagation(binds)
@@ -102,6 +102,7 @@ class Bundles:
                 lowerdirs=self._images.lowerdirs(image),
                 directory=container.directory,
                 binds=binds,
+                volumes=container.mounts.volumes,
                 tmpfs=tmpfs,
                 cgroup=self.cgroup(container),
                 limits=resources.limits(host),

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from hostagent.engine.mounts import Mounts
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.state import State
 from hostagent.errors import EngineError
@@ -78,6 +79,8 @@ class Container:
     image_id: str
     config: ContainerCreate
     directory: str
+    mounts: Mounts = field(default_factory=Mounts)
+    """Known once its creation is complete."""
     state: State = field(default_factory=State)
     link: ShimLink | None = None
     pending: list[tuple[protocol.Attach, int]] = field(default_factory=list)

@@ -6,6 +6,8 @@ import msgspec
 
 from hostagent.engine.container import Container
 from hostagent.engine.later import Later
+from hostagent.engine.mounts import Mounts
+from hostagent.engine.mountspec import parse_binds
 from hostagent.engine.state import State
 from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.statedb.database import Database
@@ -28,8 +30,9 @@ class Containers:
                     name=row["name"],
                     created_ns=row["created_ns"],
                     image_id=row["image_id"],
-                    config=decode(row["config"], ContainerCreate),
+                    config=(config := decode(row["config"], ContainerCreate)),
                     directory=self.directory(row["id"]),
+                    mounts=_mounts(row["mounts"], config),
                     state=msgspec.json.decode(row["state"], type=State),
                 )
             )
@@ -64,13 +67,15 @@ class Containers:
     def add(self, container: Container) -> None:
         self.check_free(container.name)
         self._database.execute(
-            "INSERT INTO containers (id, name, created_ns, image_id, config, state) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO containers (id, name, created_ns, image_id, config, mounts, state)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 container.id,
                 container.name,
                 container.created_ns,
                 container.image_id,
                 encode(container.config),
+                msgspec.json.encode(container.mounts),
                 msgspec.json.encode(container.state),
             ),
         )
@@ -112,3 +117,10 @@ class Containers:
     def _index(self, container: Container) -> None:
         self._by_id[container.id] = container
         self._by_name[container.name] = container
+
+
+def _mounts(raw: bytes | None, config: ContainerCreate) -> Mounts:
+    """Those of a row; containers from before there were volumes have only binds."""
+    if raw is not None:
+        return msgspec.json.decode(raw, type=Mounts)
+    return Mounts(parse_binds(config.host_config) if config.host_config else ())

@@ -63,9 +63,10 @@ class Copying:
     ) -> None:
         """Unpack `tar` in the directory `path`. `copy_owner`: all files get the container's user."""
         container = self._containers.find(ref)
-        binds = mountspec.parse_binds(container.host)
-        read_only = [bind.destination for bind in binds if bind.read_only]
-        writable = [bind.destination for bind in binds if not bind.read_only]
+        mounts = container.mounts
+        read_only = [bind.destination for bind in mounts.binds if bind.read_only]
+        read_only += [volume.destination for volume in mounts.volumes if volume.read_only]
+        writable = sorted(mounts.destinations - {*read_only})
         if container.state.pid:
             writable += [tmpfs.destination for tmpfs in mountspec.parse_tmpfs(container.host)]
 

@@ -29,6 +29,7 @@ from hostagent.engine import (
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
+from hostagent.engine.containervolumes import ContainerVolumes
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.lifecycle import Lifecycle
@@ -62,6 +63,7 @@ class Engine:
         insecure: Sequence[str],
         limits: Limits,
         links: Links,
+        volumes: ContainerVolumes,
     ) -> None:
         self._containers = containers
         self._lifecycle = lifecycle
@@ -74,6 +76,7 @@ class Engine:
         self._insecure = list(insecure)
         self._limits = limits
         self._links = links
+        self._volumes = volumes
 
     # -- create, show
 
@@ -94,8 +97,8 @@ class Engine:
         host = settle_links(host, self._containers.find)
         body = replace(body, host_config=host)
         self._check_endpoints(body, mode)
-        mountspec.refuse_other_mounts(host)
-        mountspec.check_targets(host)
+        self._volumes.check(body, host)
+        mountspec.check_sources(host)
         mountspec.check_extra_hosts(host.extra_hosts or ())
         capabilities.effective(host.cap_add, host.cap_drop)
         ports.parse_bindings(body, host)
@@ -113,19 +116,16 @@ class Engine:
         )
         Bundles.make(container.directory)
         try:
-            self._containers.add(container)
+            await self._volumes.claim(container, self._images.lowerdirs(image))
+            self._volumes.commit(container, self._containers.add)
         except BaseException:
             remove_tree(os.fsencode(container.directory))
+            await self._volumes.abandon(container)
             raise
         self._events.publish("container", "create", container.id, container.event_attributes())
         warnings = list(checked.warnings)
         if mode == "host" and host.port_bindings:
             warnings.append("Published ports are discarded when using host network mode")
-        if image.config.volumes:
-            paths = ", ".join(image.config.volumes)
-            warnings.append(
-                f"Volumes are not supported yet: {paths} of the image is kept in the container's own layer."
-            )
         return wire.ContainerCreated(id=container.id, warnings=warnings)
 
     @staticmethod
@@ -182,11 +182,11 @@ class Engine:
         await self._lifecycle.kill(self._containers.find(ref), signal or "")
 
     async def remove(self, ref: str, force: bool, volumes: bool, link: bool) -> None:
-        """`volumes` finds none to remove: there are no volumes yet."""
+        """With its anonymous `volumes`, where no other container has them."""
         if link:
             self._links.remove(ref)
             return
-        await self._lifecycle.remove(self._containers.find(ref), force)
+        await self._lifecycle.remove(self._containers.find(ref), force, volumes)
 
     async def rename(self, ref: str, name: str) -> None:
         container = self._containers.find(ref)

@@ -17,9 +17,9 @@ HEALTH = ("none", "starting", "healthy", "unhealthy")
 PHASES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 KNOWN = (
     *("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "is-task"),
-    *("health", "expose", "publish"),
+    *("health", "expose", "publish", "volume"),
 )
-LATER = ("volume", "isolation")
+LATER = ("isolation",)
 
 
 def select(
@@ -83,6 +83,10 @@ def _one(container: Container, key: str, values: list[str]) -> bool:
             return (container.state.health.status if container.state.health else "none") in values
         case "is-task":
             return not any(value.lower() in ("1", "true") for value in values)
+        case "volume":
+            points = container.mounts.points(container.host)
+            known = {each.name or each.source for each in points} | {each.destination for each in points}
+            return not known.isdisjoint(values)
         case "expose":
             return any(ports.in_range(key, values) for key in container.config.exposed_ports)
         case "publish":

@@ -19,6 +19,7 @@ from hostagent.engine import restarts, shims, startfailure, validate, waiting
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
+from hostagent.engine.containervolumes import ContainerVolumes
 from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
 from hostagent.engine.later import Later
@@ -53,6 +54,7 @@ class Lifecycle:
         events: EventBus,
         later: Later,
         pausing: Pausing,
+        volumes: ContainerVolumes,
     ) -> None:
         self._containers = containers
         self._later = later
@@ -61,7 +63,8 @@ class Lifecycle:
         self._endpoints = endpoints
         self._events = events
         self._pausing = pausing
-        self._starter = Starter(bundles, endpoints, self._launch)
+        self._volumes = volumes
+        self._starter = Starter(bundles, endpoints, volumes, self._launch)
         self._background: set[asyncio.Task[None]] = set()
         self._restarts_held = True
         """Until the network is reconciled: what is to be started again waits for `start_by_policy`."""
@@ -114,6 +117,7 @@ class Lifecycle:
             raise
 
     def _release(self, container: Container) -> None:
+        self._volumes.unmounted(container)
         self._later.run("release", container.id, lambda: self._endpoints.release(container))
 
     async def _end_group(self, container: Container) -> None:
@@ -425,8 +429,9 @@ class Lifecycle:
 
     # -- remove
 
-    async def remove(self, container: Container, force: bool) -> None:
-        """Take it away with everything it has. Conflict when it runs and `force` is not given."""
+    async def remove(self, container: Container, force: bool, volumes: bool = False) -> None:
+        """Take it away with everything it has; with its anonymous `volumes` too, as always with --rm. Conflict when it
+        runs and `force` is not given."""
         if container.removing:
             if force:  # another remove (--rm, say) is at it: as that one ends, so does this
                 assert container.removal is not None
@@ -458,6 +463,7 @@ class Lifecycle:
                 container.pending.clear()
                 self._containers.remove(container)
                 container.gone = True
+                await self._volumes.release(container, volumes or container.host.auto_remove)
         except BaseException as error:
             container.removing = False
             why = f"{type(error).__name__}: {error}"
@@ -474,6 +480,7 @@ class Lifecycle:
 
     def adopt(self, container: Container, status: protocol.Status) -> None:
         """It ran on while the daemon was away; perhaps the daemon never heard that it had started."""
+        self._volumes.adopt(container)
         if container.state.phase != "running" or container.state.started_ns != status.started_ns:
             self._now_running(container, protocol.Started(status.pid, status.started_ns, []))
         self._pausing.adopt(container)

@@ -41,7 +41,7 @@ def complete(body: ContainerCreate, image: Image, container_id: str) -> Containe
         env=env,
         user=body.user or base.user,
         working_dir=_clean(body.working_dir or base.working_dir),
-        volumes=body.volumes or None,
+        volumes={**{path: {} for path in base.volumes}, **(body.volumes or {})} or None,
         labels={**base.labels, **(body.labels or {})},
         exposed_ports={**{key: {} for key in base.exposed_ports}, **body.exposed_ports, **_bound_ports(host)},
         healthcheck=healthcheck.merge(body.healthcheck, base.healthcheck),

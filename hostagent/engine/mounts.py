@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
+from msgspec.structs import replace
 
 from hostagent.engine.mountspec import BindMount
 from hostagent.volume.volume import LOCAL
@@ -42,15 +45,31 @@ class Mounts(msgspec.Struct, frozen=True, omit_defaults=True):
     binds: tuple[BindMount, ...] = ()
     volumes: tuple[VolumeMount, ...] = ()
 
+    @property
+    def destinations(self) -> frozenset[str]:
+        binds = {bind.destination for bind in self.binds}
+        return frozenset(binds | {volume.destination for volume in self.volumes})
+
     def points(self, host: HostConfig) -> list[MountPoint]:
         """As `inspect` shows them; `--tmpfs` is not among them, `--mount type=tmpfs` is."""
-        taken = {each.destination for each in (*self.binds, *self.volumes)}
         tmpfs = [
             MountPoint(type="tmpfs", destination=entry.target, rw=not entry.read_only)
             for entry in host.mounts
-            if entry.type == "tmpfs" and entry.target not in taken
+            if entry.type == "tmpfs" and entry.target not in self.destinations
         ]
         return [*(bind.wire() for bind in self.binds), *(volume.wire() for volume in self.volumes), *tmpfs]
+
+    def inherited(self, read_only: bool) -> Mounts:
+        """As another container has them by `--volumes-from`."""
+        return Mounts(
+            tuple(
+                dataclasses.replace(bind, read_only=bind.read_only or read_only, mode="")
+                for bind in self.binds
+            ),
+            tuple(
+                replace(volume, read_only=volume.read_only or read_only, mode="") for volume in self.volumes
+            ),
+        )
 
     def without(self, destinations: frozenset[str]) -> Mounts:
         """What other mounts do not take the place of."""

@@ -9,18 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hostagent.engine import bindtext
+from hostagent.engine.bindtext import PROPAGATIONS
 from hostagent.errors import EngineError, Invalid, Unsupported
 from hostagent.kernel import lsm
 from hostagent.kernel.mountinfo import Mounted, holding
 from hostagent.wire import BindOptions, HostConfig, Mount, MountPoint
 
-PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
-_MODES = (
-    frozenset({"rw", "ro"}),
-    frozenset({"z", "Z"}),
-    PROPAGATIONS,
-    frozenset({"consistent", "cached", "delegated"}),
-)
 TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _TMPFS_FLAGS = PROPAGATIONS | {
     *("defaults", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync"),
@@ -73,13 +68,8 @@ class TmpfsMount:
 
 def parse_binds(host: HostConfig) -> tuple[BindMount, ...]:
     """`HostConfig.Binds` and the bind entries of `HostConfig.Mounts`. Invalid or Unsupported with the entry's text."""
-    binds = [_bind(text) for text in host.binds or ()]
+    binds = [_bind(text) for text in host.binds or () if not bindtext.split(text).volume]
     binds += [_mount_bind(entry) for entry in host.mounts if entry.type == "bind"]
-    seen: set[str] = set()
-    for bind in binds:
-        if bind.destination in seen:
-            raise Invalid(f"Duplicate mount point: {bind.destination}")
-        seen.add(bind.destination)
     return tuple(binds)
 
 
@@ -95,15 +85,9 @@ def parse_tmpfs(host: HostConfig) -> tuple[TmpfsMount, ...]:
     return tuple(mounts)
 
 
-def check_targets(host: HostConfig) -> None:
-    """Parse everything at create: Invalid for two mounts on one place, and for a missing source of `--mount`."""
-    binds, tmpfs = parse_binds(host), parse_tmpfs(host)
-    seen = {bind.destination for bind in binds}
-    for entry in tmpfs:
-        if entry.destination in seen:
-            raise Invalid(f"Duplicate mount point: {entry.destination}")
-        seen.add(entry.destination)
-    for bind in binds:
+def check_sources(host: HostConfig) -> None:
+    """At create: Invalid for a missing source of `--mount`."""
+    for bind in parse_binds(host):
         if not bind.create_source:
             _source_must_exist(bind)
 
@@ -111,15 +95,6 @@ def check_targets(host: HostConfig) -> None:
 def _source_must_exist(bind: BindMount) -> None:
     if not os.path.exists(bind.source):
         raise Invalid(f'invalid mount config for type "bind": bind source path does not exist: {bind.source}')
-
-
-def refuse_other_mounts(host: HostConfig) -> None:
-    """Volumes and images as mounts come later; until then they are named, not dropped."""
-    for entry in host.mounts:
-        if entry.type not in ("bind", "tmpfs"):
-            raise Unsupported(
-                f"mounts of type {entry.type!r} are not supported yet: use a bind mount (a host path)"
-            )
 
 
 def ensure_sources(binds: tuple[BindMount, ...]) -> None:
@@ -159,32 +134,15 @@ def parse_extra_hosts(entries: Sequence[str], gateway: str | None) -> list[tuple
 
 
 def _bind(text: str) -> BindMount:
-    parts = text.split(":")
-    if len(parts) == 1:
-        raise Unsupported(
-            f"volumes are not supported yet: {text!r} names none of the host's paths (use /path:{text})"
-        )
-    if len(parts) > 3 or not parts[1]:
-        raise Invalid(f"invalid volume specification: {text!r}")
-    source, destination, mode = parts[0], parts[1], parts[2] if len(parts) == 3 else ""
-    if not source.startswith("/"):
-        raise Unsupported(f"named volumes are not supported yet: {source!r} (use a path of the host)")
-    options = _mode(mode)
-    propagation = next((option for option in options if option in PROPAGATIONS), "rprivate")
+    spec = bindtext.split(text)
+    if "nocopy" in spec.words:
+        raise spec.wrong('invalid mount config for type "bind": field VolumeOptions must not be specified')
+    if {"z", "Z"} & set(spec.words) and lsm.selinux_enabled():
+        raise Unsupported(f"SELinux labels ({spec.mode}) are not supported yet on a host with SELinux")
+    propagation = next((word for word in spec.words if word in PROPAGATIONS), "rprivate")
     return BindMount(
-        posixpath.normpath(source), _destination(destination, text), "ro" in options, propagation, mode
+        posixpath.normpath(spec.source), spec.destination, spec.read_only, propagation, spec.mode
     )
-
-
-def _mode(mode: str) -> list[str]:
-    """The options of `-v`'s third part, at most one of each kind. Labels mean nothing without SELinux."""
-    options = mode.split(",") if mode else []
-    kinds = [next((kind for kind in _MODES if option in kind), None) for option in options]
-    if None in kinds or len(set(kinds)) < len(kinds):
-        raise Invalid(f"invalid mode: {mode}")
-    if {"z", "Z"} & set(options) and lsm.selinux_enabled():
-        raise Unsupported(f"SELinux labels ({mode}) are not supported yet on a host with SELinux")
-    return options
 
 
 def _mount_bind(entry: Mount) -> BindMount:
@@ -288,16 +246,3 @@ def _tmpfs_destination(path: str) -> str:
     if not path.startswith("/"):
         raise Invalid(f"invalid mount path: '{path}' mount path must be absolute")
     return posixpath.normpath(path)
-
-
-def _destination(path: str, text: str) -> str:
-    if not path.startswith("/"):
-        raise Invalid(
-            f"invalid volume specification: {text!r}: invalid mount path: '{path}' mount path must be absolute"
-        )
-    clean = posixpath.normpath(path)
-    if clean == "/":
-        raise Invalid(
-            f"invalid volume specification: {text!r}: invalid specification: destination can't be '/'"
-        )
-    return clean

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from hostagent.engine.mounts import VolumeMount
 from hostagent.engine.mountspec import BindMount, TmpfsMount
+from hostagent.runtime.mount_options import SUBPATH_OPTION
 from hostagent.wire import ContainerCreate, HostConfig
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -74,6 +76,7 @@ class Bundle:
     """Top first."""
     directory: str
     binds: tuple[BindMount, ...]
+    volumes: tuple[VolumeMount, ...]
     tmpfs: tuple[TmpfsMount, ...]
     cgroup: str
     limits: Json
@@ -282,7 +285,7 @@ def _system_mounts(bundle: Bundle) -> list[Json]:
 
 def _files(bundle: Bundle) -> list[Json]:
     """The files that we write for the container, as writable as its root; a bind of the user's in their place wins."""
-    taken = {bind.destination for bind in bundle.binds}
+    taken = {bind.destination for bind in bundle.binds} | {each.destination for each in bundle.volumes}
     access = "ro" if bundle.host.readonly_rootfs else "rw"
     return [
         mount(path, "bind", f"{bundle.network_directory}/{name}", "rbind", "rprivate", access)
@@ -307,4 +310,12 @@ def _user_mounts(bundle: Bundle) -> list[Json]:
         )
         for bind in bundle.binds
     ]
+    mounts += [_volume(volume) for volume in bundle.volumes]
     return mounts + [mount(tmpfs.destination, "tmpfs", "tmpfs", *tmpfs.options) for tmpfs in bundle.tmpfs]
+
+
+def _volume(volume: VolumeMount) -> Json:
+    """Its directory, or a part of it: init finds the way there, so that nobody changes it meanwhile."""
+    part = (f"{SUBPATH_OPTION}={volume.subpath}",) if volume.subpath else ()
+    access = "rro" if volume.read_only else "rw"
+    return mount(volume.destination, "bind", volume.source, "rbind", "rprivate", access, *part)

@@ -59,10 +59,11 @@ class Roots:
     @staticmethod
     def _binds(container: Container) -> list[Bind]:
         """Outer places first. The engine's own files are there from the first start on."""
-        own = mountspec.parse_binds(container.host)
-        mountspec.ensure_sources(own)
-        found = [Bind(bind.source, bind.destination, bind.read_only) for bind in own]
-        taken = {bind.destination for bind in own}
+        mounts = container.mounts
+        mountspec.ensure_sources(mounts.binds)
+        found = [Bind(bind.source, bind.destination, bind.read_only) for bind in mounts.binds]
+        found += [Bind(each.source, each.destination, each.read_only) for each in mounts.volumes]
+        taken = mounts.destinations
         for name, place in ENGINE_FILES:
             source = f"{container.directory}/{name}"
             if place not in taken and os.path.exists(source):

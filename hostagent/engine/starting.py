@@ -10,6 +10,7 @@ from typing import Any
 from hostagent.engine import validate
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
+from hostagent.engine.containervolumes import ContainerVolumes
 from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import EngineError
@@ -28,8 +29,11 @@ class StartError(EngineError):
 class Starter:
     """Makes attempts; what follows from their outcome is the lifecycle's."""
 
-    def __init__(self, bundles: Bundles, endpoints: Endpoints, launch: Launch) -> None:
+    def __init__(
+        self, bundles: Bundles, endpoints: Endpoints, volumes: ContainerVolumes, launch: Launch
+    ) -> None:
         self._bundles = bundles
+        self._volumes = volumes
         self._endpoints = endpoints
         self._launch = launch
 
@@ -39,7 +43,9 @@ class Starter:
         container.execs.clear()
         endpoint = self._endpoints.prepare(container)
         try:
+            self._volumes.check_sources(container)
             self._bundles.write(container, endpoint.interface)
+            self._volumes.mounted(container)
             for attempt in (1, 2):
                 container.begun = asyncio.get_running_loop().create_future()
                 container.link = self._launch(container)
@@ -53,6 +59,7 @@ class Starter:
                 container.link.leave()
                 container.link = None
             self._endpoints.release(container)
+            self._volumes.unmounted(container)
             raise
         finally:
             container.begun = None

@@ -5,11 +5,10 @@ Nothing is accepted and ignored: a field of HostConfig is built, or in the table
 
 from __future__ import annotations
 
-import posixpath
 import re
 import signal
 
-from hostagent.engine import devices, healthcheck, mountspec, namespaces, security
+from hostagent.engine import devices, healthcheck, namespaces, security
 from hostagent.errors import EngineError, Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig, RestartPolicy
 
@@ -18,12 +17,7 @@ SIGNAL_MAX = 64
 
 # field -> the option a person typed
 UNSUPPORTED = {
-    "volumes_from": "--volumes-from",
     "cgroup": "HostConfig.Cgroup",
-}
-# field -> (option, values that mean what we do anyway)
-ONLY = {
-    "volume_driver": ("--volume-driver", ("", "local")),
 }
 RUNTIMES = ("", "runc", "io.containerd.runc.v2")
 """What stands for the one runtime that there is."""
@@ -35,19 +29,10 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
     for field, option in UNSUPPORTED.items():
         if getattr(host, field):
             raise Unsupported(f"{option} is not supported yet (HostConfig field {field!r})")
-    for field, (option, allowed) in ONLY.items():
-        if (value := getattr(host, field)) not in allowed:
-            raise Unsupported(f"{option} {value} is not supported yet")
     if body.working_dir and not body.working_dir.startswith("/"):
         raise Invalid(
             f"the working directory '{body.working_dir}' is invalid, it needs to be an absolute path"
         )
-    # docker-py names the targets of bind mounts there too.
-    covered = {bind.destination for bind in mountspec.parse_binds(host)}
-    for path in body.volumes or ():
-        if posixpath.normpath(path) in covered:
-            continue
-        raise Unsupported(f"anonymous volumes are not supported yet: -v {path} (use -v /path/on/host:{path})")
     healthcheck.check(body.healthcheck)
     _check_log(host)
     _check_restart(host)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from hostagent.engine import merge, mountspec, namespaces, ports
+from hostagent.engine import merge, namespaces, ports
 from hostagent.engine.container import Container
 from hostagent.engine.state import State
 from hostagent.engine.timestamps import timestamp
@@ -16,7 +16,6 @@ from hostagent.wire import (
     ContainerSummary,
     DriverData,
     EndpointSettings,
-    MountPoint,
     NetworkSettings,
     SummaryHostConfig,
     SummaryNetworkSettings,
@@ -57,7 +56,7 @@ def inspect(
         ),
         size_rw=sizes[0] if sizes else None,
         size_root_fs=sizes[1] if sizes else None,
-        mounts=mount_points(container),
+        mounts=container.mounts.points(container.host),
         config=Config(**{name: getattr(config, name) for name in Config.__struct_fields__}),
         network_settings=_network(container),
     )
@@ -83,7 +82,7 @@ def summary(
         status=status(state),
         host_config=SummaryHostConfig(network_mode=container.host.network_mode),
         network_settings=SummaryNetworkSettings(networks=_networks(container)),
-        mounts=mount_points(container),
+        mounts=container.mounts.points(container.host),
     )
 
 
@@ -91,10 +90,6 @@ def _shown_command(path: str, *arguments: str) -> str:
     """Words with spaces in quotes, as `docker ps` shows them."""
     words = [f"'{word}'" if " " in word else word for word in arguments]
     return " ".join([path, *words])
-
-
-def mount_points(container: Container) -> list[MountPoint]:
-    return [bind.wire() for bind in mountspec.parse_binds(container.host)]
 
 
 def status(state: State) -> str:

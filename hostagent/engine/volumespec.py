@@ -70,7 +70,9 @@ def _of_text(text: bindtext.BindText, driver: str) -> WantedVolume:
 
 def _of_mount(entry: Mount) -> WantedVolume:
     options = entry.volume_options or VolumeOptions()
-    if entry.volume_options and options.subpath:
+    if entry.read_only and not entry.source:
+        raise Invalid(f"{_INVALID}must not set ReadOnly mode when using anonymous volumes")
+    if options.subpath:
         _check_subpath(entry.source, options.subpath)
     driver = options.driver_config
     return WantedVolume(

@@ -77,6 +77,9 @@ _RECURSIVE = {
 MOUNT_NAMESPACE_OPTION = "mntns"
 """An extension: `mntns=/proc/PID/ns/mnt` looks the source of a bind up in that mount namespace."""
 
+SUBPATH_OPTION = "subpath"
+"""An extension: `subpath=a/b` binds a part of the source, which the way there never leaves."""
+
 
 @dataclass(frozen=True)
 class MountOptions:

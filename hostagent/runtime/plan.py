@@ -14,7 +14,7 @@ from hostagent.errors import Invalid
 from hostagent.kernel import constants as c
 from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
 from hostagent.runtime import mount_options, steps
-from hostagent.runtime.mount_options import MOUNT_NAMESPACE_OPTION, MountOptions
+from hostagent.runtime.mount_options import MOUNT_NAMESPACE_OPTION, SUBPATH_OPTION, MountOptions
 from hostagent.runtime.spec import Mount, Spec
 
 _TYPES = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
@@ -158,8 +158,9 @@ def _controllers(names: set[str]) -> set[str]:
 
 
 def _bind(mount: Mount, bundle: str, options: MountOptions) -> steps.Step:
-    namespace = options.value(MOUNT_NAMESPACE_OPTION)
-    if unknown := [option for option in options.data if not option.startswith(f"{MOUNT_NAMESPACE_OPTION}=")]:
+    namespace, subpath = options.value(MOUNT_NAMESPACE_OPTION), options.value(SUBPATH_OPTION)
+    known = (f"{MOUNT_NAMESPACE_OPTION}=", f"{SUBPATH_OPTION}=")
+    if unknown := [option for option in options.data if not option.startswith(known)]:
         raise Invalid(f"config.json: bind mount {mount.destination} has unknown option {unknown[0]!r}")
     return steps.BindMount(
         source=os.path.join(bundle, mount.source),
@@ -170,6 +171,7 @@ def _bind(mount: Mount, bundle: str, options: MountOptions) -> steps.Step:
         tree_clr=options.attr_clr,
         propagation=options.propagation,
         namespace=namespace,
+        subpath=subpath or "",
     )
 
 

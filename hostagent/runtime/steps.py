@@ -150,9 +150,11 @@ class BindMount:
     propagation: int = 0
     namespace: str | None = None
     """Path of another mount namespace that `source` is looked up in."""
+    subpath: str = ""
+    """What of the source; containers that write there cannot make it lead out of the source."""
 
     def describe(self) -> str:
-        return f"bind {self.source} to {self.destination}"
+        return f"bind {os.path.join(self.source, self.subpath)} to {self.destination}"
 
     def execute(self, stage: Stage) -> None:
         with owned(self._copy()) as tree:
@@ -164,16 +166,24 @@ class BindMount:
                 libc.move_mount(tree, "", target, "", flags)
 
     def _copy(self) -> int:
-        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if self.recursive else 0)
         if self.namespace is None:
-            return libc.open_tree(c.AT_FDCWD, self.source, flags)
+            return self._copy_here()
         with owned(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as own:
             with owned(os.open(self.namespace, os.O_RDONLY | os.O_CLOEXEC)) as theirs:
                 libc.setns(theirs, c.CLONE_NEWNS)
             try:
-                return libc.open_tree(c.AT_FDCWD, self.source, flags)
+                return self._copy_here()
             finally:
                 libc.setns(own, c.CLONE_NEWNS)
+
+    def _copy_here(self) -> int:
+        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if self.recursive else 0)
+        if not self.subpath:
+            return libc.open_tree(c.AT_FDCWD, self.source, flags)
+        with owned(os.open(self.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as source:
+            resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS
+            with owned(libc.openat2(source, self.subpath, os.O_PATH, 0, resolve)) as part:
+                return libc.open_tree(part, "", flags | c.AT_EMPTY_PATH)
 
     def _change(self, tree: int) -> None:
         here, below = c.AT_EMPTY_PATH, c.AT_EMPTY_PATH | c.AT_RECURSIVE

@@ -75,7 +75,7 @@ class VolumeStore:
         try:
             place.mkdir(mode=0o701)
             (place / DATA).mkdir()
-            os.chmod(place / DATA, 0o755)
+            os.chmod(place / DATA, 0o755)  # noqa: S103  # for containers of every user, whatever the umask
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise EngineError(
@@ -99,6 +99,11 @@ class VolumeStore:
             yield
             self._database.execute("UPDATE volume SET making = NULL WHERE making = ?", (container_id,))
 
+    def made_for(self, container_id: str) -> list[str]:
+        """Names of the volumes that were made for a container which is not complete."""
+        rows = self._database.query("SELECT name FROM volume WHERE making = ?", (container_id,))
+        return [row["name"] for row in rows]
+
     def remove(self, volume: Volume) -> Path:
         """It is gone; give what is returned to `delete`."""
         doomed = self._directory / f"{GONE}{secrets.token_hex(8)}"
@@ -117,7 +122,9 @@ class VolumeStore:
 
     def recover(self, used: frozenset[str]) -> None:
         """At the engine's start: undo what a kill cut short. `used` are the names that containers mount."""
-        unsettled = {row["name"] for row in self._database.query("SELECT name FROM volume WHERE making NOT NULL")}
+        unsettled = {
+            row["name"] for row in self._database.query("SELECT name FROM volume WHERE making NOT NULL")
+        }
         for name in unsettled - used:
             self.remove(self._volumes[name])
         self._database.execute("UPDATE volume SET making = NULL WHERE making NOT NULL")

@@ -96,6 +96,4 @@ def check_options(name: str, options: Mapping[str, str]) -> None:
 def check_driver(name: str, driver: str) -> None:
     """NotFound in Docker's words for a driver that is not there; "" is the local one."""
     if driver not in ("", LOCAL):
-        raise NotFound(
-            f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found'
-        )
+        raise NotFound(f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found')

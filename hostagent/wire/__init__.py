@@ -80,6 +80,7 @@ from hostagent.wire.system import (
     SwarmInfo,
     Version,
 )
+from hostagent.wire.volume import Volume, VolumeCreate, VolumeList, VolumesPruned, VolumeUsage
 
 __all__ = [
     "NEVER",
@@ -150,8 +151,13 @@ __all__ = [
     "Ulimit",
     "UpdateResult",
     "Version",
+    "Volume",
+    "VolumeCreate",
     "VolumeDriver",
+    "VolumeList",
     "VolumeOptions",
+    "VolumeUsage",
+    "VolumesPruned",
     "WaitError",
     "WaitResult",
     "WeightDevice",

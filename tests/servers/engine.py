@@ -149,9 +149,11 @@ class Engine:
             time.sleep(0.05)
 
     def clean(self) -> None:
-        """Remove all containers, and images other than busybox."""
+        """Remove all containers, volumes, and images other than busybox."""
         if names := self.ok("ps", "-aq").split():
-            self.docker("rm", "-f", *names)
+            self.docker("rm", "-fv", *names)
+        if names := self.ok("volume", "ls", "-q").split():
+            self.docker("volume", "rm", "-f", *names)
         images = self.ok("images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
         for line in images:
             name, identity = line.split(" ")

@@ -112,7 +112,7 @@ class Daemon:
         yield from (f"interface {line.split(': ')[1]}" for line in lines if ": eth0@" not in line)
 
     def _folders(self) -> Iterator[str]:
-        for folder in ("root/containers", "run/shims"):
+        for folder in ("root/containers", "root/volumes", "run/shims"):
             path = self._work / folder
             if path.is_dir():
                 yield from (f"file {entry}" for entry in path.iterdir())

@@ -7,6 +7,7 @@ CREATE TABLE volume (
     options    BLOB,
     making     TEXT                        -- the container whose creation makes it; NULL once that is complete
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX volume_making ON volume (making) WHERE making NOT NULL;
 
 -- What a container mounts from the host and from volumes, decided at its creation (hostagent.engine.mounts.Mounts);
 -- NULL in rows from before there were volumes.

@@ -13,6 +13,7 @@ Same = Callable[..., str]
 _VARYING = (
     (re.compile(r"\b[0-9a-f]{64}\b"), "ID64"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "ID12"),
+    (re.compile(r"/[^\s'\"]*/volumes/"), "VOLUMES/"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)"), "TIME"),
 )
 

@@ -434,3 +434,31 @@ class FakeFiles:
     async def export(self, ref: str) -> AsyncIterator[bytes]:
         yield b"tar of "
         yield ref.encode()
+
+
+class FakeVolumes:
+    """Volumes without data; `held` is in use."""
+
+    def __init__(self) -> None:
+        self.volumes = {"held": wire.Volume(name="held")}
+
+    def list(self, filters: Filters) -> Sequence[wire.Volume]:
+        wanted = filters.get("name", [])
+        return [volume for name, volume in self.volumes.items() if not wanted or name in wanted]
+
+    def inspect(self, name: str) -> wire.Volume:
+        if name not in self.volumes:
+            raise NotFound(f"get {name}: no such volume")
+        return self.volumes[name]
+
+    def create(self, body: wire.VolumeCreate) -> wire.Volume:
+        return self.volumes.setdefault(body.name, wire.Volume(name=body.name, labels=body.labels))
+
+    async def remove(self, name: str, force: bool) -> None:
+        if name == "held":
+            raise Conflict(f"remove {name}: volume is in use - [1]")
+        if name in self.volumes or not force:
+            del self.volumes[self.inspect(name).name]
+
+    async def prune(self, filters: Filters) -> wire.VolumesPruned:
+        return wire.VolumesPruned(volumes_deleted=sorted(filters.get("all", [])))

@@ -1,0 +1,208 @@
+"""The volumes of a container: claimed at its creation, filled from its image, mounted at a start, let go at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from weakref import WeakValueDictionary
+
+from hostagent.engine import bindtext, mountspec, volumespec
+from hostagent.engine.container import Container
+from hostagent.engine.containers import Containers
+from hostagent.engine.events import EventBus
+from hostagent.engine.mounts import Mounts, VolumeMount
+from hostagent.engine.volumes import Volumes
+from hostagent.engine.volumespec import WantedVolume
+from hostagent.errors import EngineError, Invalid, NotFound, Unsupported
+from hostagent.kernel import constants as c
+from hostagent.kernel import libc
+from hostagent.kernel.fds import owned
+from hostagent.volume.copying import Job, Place
+from hostagent.volume.population import populate, worth_it
+from hostagent.volume.store import VolumeStore
+from hostagent.wire import ContainerCreate, HostConfig
+
+log = logging.getLogger(__name__)
+
+Claimed = tuple[WantedVolume, VolumeMount]
+
+
+class ContainerVolumes:
+    """One for all containers. `claim` and then either `commit` or `abandon`; in the end `release`."""
+
+    def __init__(
+        self, volumes: Volumes, store: VolumeStore, containers: Containers, events: EventBus
+    ) -> None:
+        self._volumes = volumes
+        self._store = store
+        self._containers = containers
+        self._events = events
+        self._mounted: set[str] = set()
+        self._filling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By volume: one container fills it, others that come meanwhile find it full."""
+
+    # -- create
+
+    def check(self, body: ContainerCreate, host: HostConfig) -> None:
+        """What can be said of a body before anything is made. Raises Invalid."""
+        volumespec.check_kinds(host)
+        places = [bind.destination for bind in mountspec.parse_binds(host)]
+        places += [wanted.destination for wanted in volumespec.wanted(host)]
+        places += [tmpfs.destination for tmpfs in mountspec.parse_tmpfs(host)]
+        for place in places:
+            if places.count(place) > 1:
+                raise Invalid(f"Duplicate mount point: {place}")
+        volumespec.declared(body.volumes or (), host.volume_driver)
+        self._inherited(host)
+
+    async def claim(self, container: Container, lower: Sequence[str]) -> None:
+        """Make the volumes that are missing, hold them all, and fill the new ones from the layers of the image.
+        Afterwards the container's mounts are known. On an error: `abandon`."""
+        host = container.host
+        container.mounts = Mounts(mountspec.parse_binds(host))
+        claimed = [self._claim(container, wanted) for wanted in volumespec.wanted(host)]
+        inherited = self._inherited(host).without(container.mounts.destinations)
+        for mount in inherited.volumes:
+            self._volumes.hold(mount.name, container.id)
+        container.mounts += inherited
+        taken = container.mounts.destinations | {*host.tmpfs} | {entry.target for entry in host.mounts}
+        for wanted in volumespec.declared(container.config.volumes or (), host.volume_driver):
+            if wanted.destination not in taken:
+                claimed.append(self._claim(container, wanted))
+        await self._fill(container, lower, claimed)
+
+    def _claim(self, container: Container, wanted: WantedVolume) -> Claimed:
+        volume = self._volumes.ensure(wanted.name, wanted.driver, wanted.labels, wanted.options, container.id)
+        self._volumes.hold(volume.name, container.id)
+        mount = VolumeMount(
+            name=volume.name,
+            destination=wanted.destination,
+            source=self._store.data(volume.name),
+            read_only=wanted.read_only,
+            mode=wanted.mode,
+            named=bool(wanted.name),
+            subpath=wanted.subpath,
+        )
+        container.mounts += Mounts(volumes=(mount,))
+        return wanted, mount
+
+    def _inherited(self, host: HostConfig) -> Mounts:
+        """What `--volumes-from` brings; of two containers with one place the later wins. Raises Invalid."""
+        found = Mounts()
+        for raw in host.volumes_from or ():
+            reference, read_only = bindtext.split_volumes_from(raw)
+            try:
+                mounts = self._containers.find(reference).mounts
+            except NotFound as error:
+                # Docker's clients take NotFound at create for a missing image, and pull it.
+                raise Invalid(str(error)) from None
+            found = found.without(mounts.destinations) + mounts.inherited(read_only)
+        return found
+
+    async def _fill(self, container: Container, lower: Sequence[str], claimed: Sequence[Claimed]) -> None:
+        places = [
+            Place(mount.destination, mount.source, wanted.declared, wanted.copy)
+            for wanted, mount in claimed
+            if (wanted.copy or wanted.declared) and not wanted.subpath
+        ]
+        async with AsyncExitStack() as locks:
+            for target in sorted({place.target for place in places}):
+                lock = self._filling.setdefault(target, asyncio.Lock())
+                await locks.enter_async_context(lock)
+            if needed := worth_it(places, lower):
+                directory = container.directory
+                await populate(
+                    Job(
+                        lower=tuple(lower),
+                        upper=f"{directory}/upper",
+                        work=f"{directory}/work",
+                        mountpoint=f"{directory}/rootfs",
+                        places=needed,
+                    )
+                )
+
+    def commit(self, container: Container, add: Callable[[Container], None]) -> None:
+        """`add` the container; in the same transaction its new volumes are no longer half made."""
+        if not container.mounts.volumes:
+            add(container)
+            return
+        with self._store.settling(container.id):
+            add(container)
+
+    async def abandon(self, container: Container) -> None:
+        """The container will not be: nor will volumes that were made for it."""
+        self._let_go(container)
+        await self._volumes.remove_unused(self._store.made_for(container.id))
+
+    async def release(self, container: Container, anonymous: bool) -> None:
+        """The container is gone; its `anonymous` volumes go with it where no other container holds them."""
+        self._let_go(container)
+        if not anonymous:
+            return
+        try:
+            await self._volumes.remove_unused(
+                [mount.name for mount in container.mounts.volumes if not mount.named]
+            )
+        except (EngineError, OSError) as error:
+            log.error("volumes of container %s are left behind: %s", container.id[:12], error)
+
+    def _let_go(self, container: Container) -> None:
+        for mount in container.mounts.volumes:
+            self._volumes.let_go(mount.name, container.id)
+
+    # -- start and end
+
+    def check_sources(self, container: Container) -> None:
+        """Before a start. Raises NotFound or EngineError in Docker's words for a subpath that cannot be mounted;
+        what happens to it afterwards, init finds out by itself."""
+        for mount in container.mounts.volumes:
+            if self._volumes.get(mount.name).filesystem:
+                raise Unsupported(f"volumes with a type and a device are not supported yet: {mount.name}")
+            if mount.subpath:
+                _check_subpath(mount)
+
+    def mounted(self, container: Container) -> None:
+        """Tell that a start mounts them."""
+        self._mounted.add(container.id)
+        for mount in container.mounts.volumes:
+            attributes = {
+                "driver": mount.driver,
+                "container": container.id,
+                "destination": mount.destination,
+                "read/write": "false" if mount.read_only else "true",
+                "propagation": "",
+            }
+            self._events.publish("volume", "mount", mount.name, attributes)
+
+    def adopt(self, container: Container) -> None:
+        """It runs, with its volumes mounted by an earlier daemon."""
+        self._mounted.add(container.id)
+
+    def unmounted(self, container: Container) -> None:
+        """Tell that its mounts went with it, once."""
+        if container.id not in self._mounted:
+            return
+        self._mounted.remove(container.id)
+        for mount in container.mounts.volumes:
+            attributes = {"driver": mount.driver, "container": container.id}
+            self._events.publish("volume", "unmount", mount.name, attributes)
+
+
+def _check_subpath(mount: VolumeMount) -> None:
+    path = f"{mount.source}/{mount.subpath}"
+    resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS
+    try:
+        with owned(os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as volume:
+            os.close(libc.openat2(volume, mount.subpath, os.O_PATH, 0, resolve))
+    except FileNotFoundError:
+        raise NotFound(f"cannot access path {path}: lstat {path}: no such file or directory") from None
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise EngineError(
+                f"path concatenation escapes the base directory, base: {mount.source}, subpath: {mount.subpath}"
+            ) from None
+        raise EngineError(f"cannot access path {path}: {os.strerror(error.errno or 0).lower()}") from None

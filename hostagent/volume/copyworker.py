@@ -1,0 +1,69 @@
+"""The worker: `python -m hostagent.volume.copyworker`, a Job on stdin, an Answer on stdout.
+
+A process of its own, because it mounts the container's layers in a mount namespace of its own, and because a copy may
+take long. It ends with the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import sys
+
+import msgspec
+
+from hostagent.kernel import constants as c
+from hostagent.kernel import libc
+from hostagent.kernel.fds import owned
+from hostagent.kernel.mounts import mount_overlay
+from hostagent.kernel.rootpath import open_in_root
+from hostagent.volume.copying import Answer, Copy, Job, Place
+
+
+def perform(job: Job) -> Answer:
+    """Fill the places in order; stops at the first that cannot be."""
+    libc.unshare(c.CLONE_NEWNS)
+    libc.mount(None, "/", None, c.MS_REC | c.MS_PRIVATE)
+    with owned(mount_overlay(job.mountpoint, job.lower, job.upper, job.work)) as root:
+        for place in job.places:
+            try:
+                error = _fill(root, place)
+            except (OSError, RecursionError) as failure:
+                error = f"failed to populate volume: {failure}"
+            if error:
+                return Answer(error)
+    return Answer()
+
+
+def _fill(root: int, place: Place) -> str:
+    """What is wrong, "" for nothing. A path that the image does not have leaves the volume as it is."""
+    try:
+        source = open_in_root(root, place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    with owned(source):
+        if not stat.S_ISDIR(os.fstat(source).st_mode):
+            if place.must_be_directory:
+                return f"cannot mount volume over existing file, file exists {place.path}"
+            return f"source {place.path} is not directory"
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        with owned(os.open(place.target, flags)) as target:
+            if place.copy and not any(os.scandir(target)):
+                Copy(source, target)
+    return ""
+
+
+def main() -> None:
+    libc.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.umask(0)
+    # Two fds per level of the tree.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    answer = perform(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+
+
+if __name__ == "__main__":
+    main()
