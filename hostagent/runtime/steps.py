@@ -154,7 +154,8 @@ class BindMount:
     """What of the source; containers that write there cannot make it lead out of the source."""
 
     def describe(self) -> str:
-        return f"bind {os.path.join(self.source, self.subpath)} to {self.destination}"
+        part = f"/{self.subpath}" if self.subpath else ""
+        return f"bind {self.source}{part} to {self.destination}"
 
     def execute(self, stage: Stage) -> None:
         with owned(self._copy()) as tree:
