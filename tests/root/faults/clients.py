@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import socket
+import subprocess
 import time
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -55,8 +56,11 @@ class Client:
 
     def act(self) -> None:
         """One operation."""
-        if not self.containers or (len(self.containers) < 6 and self.dice.random() < 0.3):
+        if not self.containers or (len(self.containers) < 6 and self.dice.random() < 0.2):
             self.create()
+            return
+        if self.dice.random() < 0.1:
+            self.run()
             return
         target = self.dice.choice(list(self.containers))
         known = self.containers[target]
@@ -116,6 +120,26 @@ class Client:
         elif status is None:
             self.uncertain.add(name)
 
+    def run(self) -> None:
+        """`docker run` in the foreground: once it has started, no daemon is needed for its end."""
+        self.made += 1
+        name = f"{self.name}-{self.made}"
+        command, code = PROGRAMS["coder"]
+        try:
+            done = self.engine.docker(
+                "run", "--name", name, "busybox", "sh", "-c", command, timeout=CALL_LIMIT
+            )
+        except subprocess.TimeoutExpired as error:
+            raise HangError(f"docker run --name {name}") from error
+        if done.code == code:
+            assert done.out == "said\n", done
+            self.containers[name] = Known("coder")
+        else:
+            lost = done.code == 1 and "reset by peer" in done.err  # its attachment, before the start
+            assert lost or done.code in (125, 137), done  # no daemon; the shim was killed
+            self.uncertain.add(name)
+            self.await_daemon()
+
     def rename(self, target: str) -> None:
         self.made += 1
         name = f"{self.name}-{self.made}"
@@ -158,7 +182,19 @@ class Client:
             except TimeoutError as error:
                 raise HangError(f"attach to {target}") from error
             except GONE:
-                return
+                self.await_daemon()
+
+    def await_daemon(self) -> None:
+        """Else all operations would be spent on one that is away."""
+        deadline = time.monotonic() + CALL_LIMIT
+        while time.monotonic() < deadline:
+            with socket.socket(socket.AF_UNIX) as sock:
+                try:
+                    sock.connect(str(self.engine.socket))
+                    return
+                except OSError:
+                    time.sleep(0.02)
+        raise HangError("the daemon did not come back")
 
     def call(self, method: str, path: str, body: object = None) -> int | None:
         """The status; None when the daemon went away meanwhile."""
@@ -176,7 +212,7 @@ class Client:
         except TimeoutError as error:
             raise HangError(f"{method} {path} after {time.monotonic() - start:.0f} s") from error
         except GONE:
-            time.sleep(0.05)
+            self.await_daemon()
             return None
         finally:
             connection.close()
