@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from hostagent import wire
+from hostagent.wire.stats import Stats
 from machine.client.docker_call import Caller, Filters, Query, decode, filters, path_of, split_reference
 from machine.client.http import DEFAULT_TIMEOUT, Response
 from machine.client.stream import Stream, demultiplex
@@ -122,6 +123,13 @@ class Containers:
     def unpause(self, container: str) -> None:
         self._caller.done("POST", path_of("containers", container, "unpause"))
 
+    def update(self, container: str, changes: Mapping[str, object]) -> Sequence[str]:
+        """Change fields of its HostConfig, in Docker's names; the engine's warnings."""
+        response = self._caller.call(
+            "POST", path_of("containers", container, "update"), body=wire.encode(dict(changes))
+        )
+        return decode(response.read(), wire.UpdateResult).warnings or ()
+
     def remove(self, container: str, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         query = {"force": force, "v": volumes, "link": link}
         self._caller.done("DELETE", path_of("containers", container), query)
@@ -196,6 +204,15 @@ class Containers:
         """Its processes; `arguments` are ps's."""
         return self._caller.get(path_of("containers", container, "top"), wire.Top, {"ps_args": arguments})
 
+    def stats_once(self, container: str) -> Stats:
+        """A sample with one a second before it."""
+        return self._caller.get(path_of("containers", container, "stats"), Stats, {"stream": False})
+
+    def stats(self, container: str) -> Iterator[Stats]:
+        """A sample a second, until it is removed. The engine has found it when this returns."""
+        path = path_of("containers", container, "stats")
+        return _samples(self._caller.call("GET", path, {"stream": True}, timeout=None))
+
     def changes(self, container: str) -> Sequence[wire.FilesystemChange]:
         """What it has changed in its image's file system."""
         raw = self._caller.call("GET", path_of("containers", container, "changes")).read()
@@ -263,6 +280,12 @@ class Containers:
 def _path_stat(response: Response) -> wire.PathStat:
     text = response.headers.get("x-docker-container-path-stat", "")
     return decode(base64.b64decode(text), wire.PathStat)
+
+
+def _samples(response: Response) -> Iterator[Stats]:
+    with response:
+        for line in response.lines():
+            yield decode(line, Stats)
 
 
 def _pieces(response: Response) -> Iterator[bytes]:
