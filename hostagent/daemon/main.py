@@ -36,6 +36,7 @@ from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.roots import Roots
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.engine.stats import Statistics
+from hostagent.engine.system import System
 from hostagent.engine.top import Processes
 from hostagent.engine.updates import Updates
 from hostagent.engine.volumes import Volumes
@@ -109,10 +110,9 @@ async def serve(options: Options) -> None:
         execs,
         images,
         events,
-        str(options.root),
-        _engine_id(options.root),
-        options.mirrors,
-        options.insecure,
+        System(
+            str(options.root), _engine_id(options.root), limits.support, options.mirrors, options.insecure
+        ),
         limits,
         links,
         container_volumes,

@@ -21,7 +21,6 @@ from hostagent.engine import (
     names,
     namespaces,
     ports,
-    system,
     validate,
     views,
     waiting,
@@ -36,6 +35,7 @@ from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
 from hostagent.engine.links import settle as settle_links
+from hostagent.engine.system import System
 from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
@@ -57,10 +57,7 @@ class Engine:
         execs: Execs,
         images: ImageService,
         events: EventBus,
-        root: str,
-        engine_id: str,
-        mirrors: Sequence[str],
-        insecure: Sequence[str],
+        system: System,
         limits: Limits,
         links: Links,
         volumes: ContainerVolumes,
@@ -70,10 +67,7 @@ class Engine:
         self._execs = execs
         self._images = images
         self._events = events
-        self._root = root
-        self._id = engine_id
-        self._mirrors = list(mirrors)
-        self._insecure = list(insecure)
+        self._system = system
         self._limits = limits
         self._links = links
         self._volumes = volumes
@@ -300,20 +294,11 @@ class Engine:
     # -- the host
 
     def version(self) -> wire.Version:
-        return system.version()
+        return self._system.version()
 
     def info(self) -> wire.Info:
         images = len(self._images.list(False, {}))
-        return system.info(
-            self._id,
-            self._containers.all(),
-            images,
-            self._root,
-            self._events.listeners,
-            self._mirrors,
-            self._insecure,
-            self._limits.support,
-        )
+        return self._system.info(self._containers.all(), images, self._events.listeners)
 
     def events(self, since: int, until: int, filters_: Filters) -> AsyncIterator[wire.Event]:
         return self._events.listen(since, until, filters_)

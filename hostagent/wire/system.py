@@ -65,9 +65,11 @@ class IndexInfo(Wire, frozen=True, kw_only=True):
 class RegistryConfig(Wire, frozen=True, kw_only=True):
     """The daemon's registry configuration."""
 
-    allow_nondistributable_artifacts_cidrs: list[str] = shown([], "AllowNondistributableArtifactsCIDRs")
-    allow_nondistributable_artifacts_hostnames: list[str] = shown([])
-    """No artifact is held back, whatever its media type says; these two are always empty."""
+    allow_nondistributable_artifacts_cidrs: list[str] | None = shown(
+        None, "AllowNondistributableArtifactsCIDRs"
+    )
+    allow_nondistributable_artifacts_hostnames: list[str] | None = shown(None)
+    """No artifact is held back, whatever its media type says; these two are always null."""
     insecure_registry_cidrs: list[str] = shown([], "InsecureRegistryCIDRs")
     index_configs: dict[str, IndexInfo] = shown({})
     mirrors: list[str] | None = shown(None)
