@@ -85,8 +85,8 @@ class Engine(Protocol):
 
     def info(self) -> wire.Info: ...
 
-    def events(self, since: int, until: int, filters: Filters, /) -> AsyncIterator[wire.Event]:
-        """Past events from `since`, then live ones until `until`; ns since 1970, 0 = none, no end."""
+    def events(self, since: int | None, until: int | None, filters: Filters, /) -> AsyncIterator[wire.Event]:
+        """Past events if a time (ns since 1970) is given, then live ones until `until`. Validates at once."""
 
     async def image_remove(self, name: str, force: bool, prune: bool, /) -> Sequence[wire.ImageDeleted]:
         """On the engine, because containers hold images in use."""

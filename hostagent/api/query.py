@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from hostagent.errors import Invalid
 
 _FALSE = frozenset({"", "0", "no", "false", "none"})
-_TIMESTAMP = re.compile(r"(-?\d+)(?:\.(\d{1,9}))?")
+_TIMESTAMP = re.compile(r"([+-]?\d{1,18})(?:\.(\d{1,18}))?", re.ASCII)
 
 
 class Query:
@@ -48,14 +48,18 @@ class Query:
             raise Invalid(f"parameter {name} is missing: pass an integer")
         return value
 
-    def nanoseconds(self, name: str) -> int:
-        """A Unix time such as `1700000000.000000001` in nanoseconds; 0 when missing or zero. Raises Invalid."""
+    def moment(self, name: str) -> int | None:
+        """A Unix time such as `1700000000.000000001` in nanoseconds; None when missing or empty. Raises Invalid."""
         value = self.text(name)
         if value is None:
-            return 0
+            return None
         match = _TIMESTAMP.fullmatch(value)
         if match is None:
             raise Invalid(
                 f"invalid value {value!r} for parameter {name}: must be seconds[.nanoseconds] since 1970"
             )
-        return int(match[1]) * 1_000_000_000 + int((match[2] or "").ljust(9, "0"))
+        return int(match[1]) * 1_000_000_000 + int((match[2] or "").ljust(9, "0")[:9])
+
+    def nanoseconds(self, name: str) -> int:
+        """The same; 0 when missing."""
+        return self.moment(name) or 0

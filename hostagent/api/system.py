@@ -9,6 +9,7 @@ from hostagent.api import filters, versioned
 from hostagent.api.message import Answer, Reply, Request, Stream, json_reply
 from hostagent.api.ports import Engine
 from hostagent.api.router import Route
+from hostagent.errors import Invalid
 
 # Builder-Version 1 is the classic builder: clients must not assume BuildKit behind this API.
 _PING_HEADERS = (
@@ -34,9 +35,12 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
 
     async def events(request: Request) -> Answer:
         query = request.query
-        found = engine.events(
-            query.nanoseconds("since"), query.nanoseconds("until"), filters.parse(query.text("filters"))
-        )
+        since, until = query.moment("since"), query.moment("until")
+        if since is not None and until is not None and until < since:
+            raise Invalid(
+                f"`since` time ({query.text('since')}) cannot be after `until` time ({query.text('until')})"
+            )
+        found = engine.events(since, until, filters.parse(query.text("filters")))
         return Stream(_lines(found))
 
     yield "GET", "/_ping", Route(ping)

@@ -14,6 +14,7 @@ from hostagent import wire
 from hostagent.engine import (
     attach,
     capabilities,
+    events,
     filters,
     logs,
     merge,
@@ -36,7 +37,7 @@ from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
 from hostagent.engine.links import settle as settle_links
 from hostagent.engine.system import System
-from hostagent.errors import Conflict, Invalid, NotFound
+from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
@@ -144,11 +145,25 @@ class Engine:
 
     def list(self, all: bool, limit: int, size: bool, filters_: Filters) -> list[wire.ContainerSummary]:
         """Newest first; running ones only, unless asked otherwise."""
-        found = filters.select(self._containers.all(), all, limit, filters_, self._containers.find)
-        names = self._links.names()
+        lookups = filters.Lookups(self._containers.find, self._image_id)
+        found = filters.select(self._containers.all(), all, limit, filters_, lookups)
+        named = {name: self._image_id(name) for name in {each.config.image for each in found}}
+        links = self._links.names()
         return [
-            views.summary(each, self._sizes(each) if size else None, names.get(each.id, ())) for each in found
+            views.summary(
+                each,
+                named[each.config.image],
+                self._sizes(each) if size else None,
+                links.get(each.id, ()),
+            )
+            for each in found
         ]
+
+    def _image_id(self, name: str) -> str | None:
+        try:
+            return self._images.resolve(name).id
+        except EngineError:
+            return None
 
     def inspect(self, ref: str, size: bool) -> wire.ContainerInspect:
         container = self._containers.find(ref)
@@ -300,7 +315,8 @@ class Engine:
         images = len(self._images.list(False, {}))
         return self._system.info(self._containers.all(), images, self._events.listeners)
 
-    def events(self, since: int, until: int, filters_: Filters) -> AsyncIterator[wire.Event]:
+    def events(self, since: int | None, until: int | None, filters_: Filters) -> AsyncIterator[wire.Event]:
+        events.check(filters_)
         return self._events.listen(since, until, filters_)
 
     async def image_remove(self, name: str, force: bool, prune: bool) -> Sequence[wire.ImageDeleted]:

@@ -1,126 +1,174 @@
-"""`docker ps --filter`: which containers a list shows."""
+"""`docker ps --filter`: which containers a list shows, by dockerd's rules (daemon/list.go of moby 26.1)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hostagent.engine import ports
+from hostagent.engine import ports, views
 from hostagent.engine.container import Container
-from hostagent.errors import EngineError, Invalid, NotFound, Unsupported
-from hostagent.model.reference import Reference
+from hostagent.errors import Invalid, NotFound
 
 Filters = Mapping[str, list[str]]
-Find = Callable[[str], Container]
 
 HEALTH = ("none", "starting", "healthy", "unhealthy")
-PHASES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
-KNOWN = (
-    *("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "is-task"),
-    *("health", "expose", "publish", "volume"),
+STATUSES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+# isolation is one of them, but every container on Linux has the same: as in Docker any value lets all pass.
+KNOWN = frozenset(
+    (
+        *("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "is-task"),
+        *("health", "expose", "publish", "volume", "isolation"),
+    )
 )
-LATER = ("isolation",)
+_TRUE, _FALSE = ("1", "true"), ("0", "false")
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """Where the names in filters are looked up."""
+
+    container: Callable[[str], Container]
+    image_id: Callable[[str], str | None]
 
 
 def select(
-    containers: list[Container], show_all: bool, limit: int, filters: Filters, find: Find
+    containers: Iterable[Container], show_all: bool, limit: int, filters: Filters, lookups: Lookups
 ) -> list[Container]:
     """Newest first. Invalid for an unknown filter or value, NotFound for a `before`/`since` that is not there."""
     check(filters)
+    tests = _tests(filters, lookups)
     found = sorted(containers, key=lambda each: each.created_ns, reverse=True)
-    if not (show_all or limit > 0 or any(key in filters for key in ("status", "exited"))):
+    if not (show_all or limit > 0 or filters.get("status")):
         found = [each for each in found if each.state.running]
-    for key in ("before", "since"):
-        for reference in filters.get(key, ()):
-            try:
-                pivot = find(reference).created_ns
-            except NotFound:
-                raise NotFound(f"No such container: {reference}") from None
-            found = [
-                each
-                for each in found
-                if (each.created_ns < pivot if key == "before" else each.created_ns > pivot)
-            ]
-    found = [each for each in found if _passes(each, filters)]
+    found = [each for each in found if all(test(each) for test in tests)]
     return found[:limit] if limit > 0 else found
 
 
 def check(filters: Filters) -> None:
-    for key, values in filters.items():
-        if key in LATER:
-            raise Unsupported(f"filter {key!r} is not supported yet")
+    """Raise Invalid for what no list could be filtered by, in Docker's words."""
+    for key in filters:
         if key not in KNOWN:
             raise Invalid(f"invalid filter '{key}'")
-        if key == "status" and (wrong := [value for value in values if value not in PHASES]):
-            raise Invalid(f"invalid filter 'status={wrong[0]}'")
-        if key == "exited" and (wrong := [value for value in values if not value.lstrip("-").isdigit()]):
-            raise Invalid(f"invalid filter 'exited={wrong[0]}'")
-        if key == "health" and (wrong := [value for value in values if value not in HEALTH]):
-            raise Invalid(f"unrecognized filter value for health: {wrong[0]}")
+    for value in filters.get("exited", ()):
+        if not re.fullmatch(r"[+-]?\d{1,18}", value, re.ASCII):
+            raise Invalid(f"invalid filter 'exited={value}': write an exit code")
+    for value in filters.get("status", ()):
+        if value not in STATUSES:
+            raise Invalid(f"invalid filter 'status={value}'")
+    for value in filters.get("health", ()):
+        if value not in HEALTH:
+            raise Invalid(f"unrecognized filter value for health: {value}")
+    if "is-task" in filters:
+        _boolean("is-task", filters["is-task"])
 
 
-def _passes(container: Container, filters: Filters) -> bool:
-    return all(not values or _one(container, key, values) for key, values in filters.items())
+def _boolean(key: str, values: Sequence[str]) -> bool:
+    if not values:
+        raise Invalid(f"invalid filter '{key}'")
+    true, false = (any(value in words for value in values) for words in (_TRUE, _FALSE))
+    if true == false:
+        raise Invalid(f"invalid filter '{key}=[{' '.join(values)}]'")
+    return true
 
 
-def _one(container: Container, key: str, values: list[str]) -> bool:
-    match key:
-        case "id":
-            return any(container.id.startswith(value) for value in values)
-        case "name":
-            return any(_name(container.name, value) for value in values)
-        case "label":
-            return all(label_matches(container.labels, value) for value in values)
-        case "status":
-            return container.state.status in values
-        case "exited":
-            return container.state.phase == "exited" and str(container.state.exit_code) in values
-        case "ancestor":
-            return any(_descends(container, value) for value in values)
-        case "network":
-            return container.host.network_mode in values
-        case "health":
-            return (container.state.health.status if container.state.health else "none") in values
-        case "is-task":
-            return not any(value.lower() in ("1", "true") for value in values)
-        case "volume":
-            points = container.mounts.points(container.host)
-            known = {each.name or each.source for each in points} | {each.destination for each in points}
-            return not known.isdisjoint(values)
-        case "expose":
-            return any(ports.in_range(key, values) for key in container.config.exposed_ports)
-        case "publish":
-            return any(
-                ports.in_range(f"{port.host_port}/{port.proto}", values) for port in container.state.ports
+def _tests(filters: Filters, lookups: Lookups) -> list[Callable[[Container], bool]]:
+    """One test for each key; keys add up, and the values of most of them are alternatives."""
+    tests: list[Callable[[Container], bool]] = []
+    if values := filters.get("id"):
+        tests.append(_is_one_of(values))
+    if values := filters.get("name"):
+        tests.append(_named(values))
+    if labels := filters.get("label"):
+        tests.append(lambda each: all(label_matches(each.labels, label) for label in labels))
+    if statuses := filters.get("status"):
+        tests.append(lambda each: each.state.status in statuses)
+    if values := filters.get("exited"):
+        codes = {int(value) for value in values}
+        tests.append(
+            lambda each: (
+                each.state.exit_code in codes and not each.state.running and each.state.started_ns > 0
             )
-        case _:
+        )
+    if conditions := filters.get("health"):
+        tests.append(lambda each: (each.state.health.status if each.state.health else "none") in conditions)
+    if "is-task" in filters:
+        # Tasks belong to a swarm's services; no container here is one.
+        is_task = _boolean("is-task", filters["is-task"])
+        tests.append(lambda each: not is_task)
+    for key in ("before", "since"):
+        for reference in filters.get(key, ()):
+            tests.append(_created(key, reference, lookups))
+    if "ancestor" in filters:
+        # An image that is not there has no containers, which is no error.
+        images = {lookups.image_id(name) for name in filters["ancestor"]}
+        tests.append(lambda each: each.image_id in images)
+    if networks := filters.get("network"):
+        tests.append(lambda each: _is_on(each, networks))
+    if volumes := filters.get("volume"):
+        tests.append(lambda each: _mounts(each, volumes))
+    published = ports.of_filter("publish", filters.get("publish", ()))
+    exposed = ports.of_filter("expose", filters.get("expose", ()))
+    if published or exposed:
+        tests.append(lambda each: _has_port(each, published, exposed))
+    return tests
+
+
+def _is_one_of(prefixes: Sequence[str]) -> Callable[[Container], bool]:
+    return lambda each: any(each.id.startswith(prefix) for prefix in prefixes)
+
+
+def _named(patterns: Sequence[str]) -> Callable[[Container], bool]:
+    """Regular expressions for the name with or without its slash; what is none is taken literally."""
+
+    def matches(pattern: str, name: str) -> bool:
+        if pattern == name:
             return True
+        try:
+            return re.search(pattern, name) is not None
+        except re.error:
+            return False
+
+    return lambda each: any(
+        matches(pattern, name) for pattern in patterns for name in (each.name, f"/{each.name}")
+    )
 
 
-def _name(name: str, pattern: str) -> bool:
-    """A regular expression for the name with or without its slash; what is none is taken as plain text."""
+def _created(key: str, reference: str, lookups: Lookups) -> Callable[[Container], bool]:
     try:
-        wanted = re.compile(pattern)
-    except re.error:
-        return pattern in name
-    return bool(wanted.search(name) or wanted.search(f"/{name}"))
+        pivot = lookups.container(reference).created_ns
+    except NotFound:
+        raise NotFound(f"No such container: {reference}") from None
+    if key == "before":
+        return lambda each: each.created_ns < pivot
+    return lambda each: each.created_ns > pivot
+
+
+def _is_on(container: Container, networks: Sequence[str]) -> bool:
+    """By name, or by ID or the beginning of one."""
+    joined = views.networks(container)
+    return any(
+        value in joined or any(value and each.network_id.startswith(value) for each in joined.values())
+        for value in networks
+    )
+
+
+def _mounts(container: Container, values: Sequence[str]) -> bool:
+    """By a volume's name, a source on the host without one, or a destination."""
+    points = container.mounts.points(container.host)
+    known = {point.name or point.source for point in points} | {point.destination for point in points}
+    return any(value in known for value in values)
+
+
+def _has_port(container: Container, published: set[tuple[int, str]], exposed: set[tuple[int, str]]) -> bool:
+    """Published at one or exposing one: of a container that runs, as in Docker."""
+    return any(
+        (port.public_port, port.type) in published or (port.private_port, port.type) in exposed
+        for port in views.ports_of(container)
+    )
 
 
 def label_matches(labels: Mapping[str, str], wanted: str) -> bool:
     """`key` or `key=value`."""
     name, equals, value = wanted.partition("=")
     return name in labels and (not equals or labels[name] == value)
-
-
-def _descends(container: Container, image: str) -> bool:
-    name = container.config.image
-    try:
-        same = Reference.parse(image) == Reference.parse(name)
-    except EngineError:
-        same = False
-    if same:
-        return True
-    digits = container.image_id.removeprefix("sha256:")
-    return image in (name, name.partition(":")[0], container.image_id) or (
-        len(image) >= 4 and digits.startswith(image)
-    )

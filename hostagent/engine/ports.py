@@ -43,15 +43,27 @@ def parse_port(key: str) -> tuple[int, Protocol]:
     raise Invalid(f"invalid port specification: {key!r}: use PORT or PORT/tcp|udp")
 
 
-def in_range(port: str, wanted: Iterable[str]) -> bool:
-    """Whether `80/tcp` is one of `80`, `80/tcp`, `80-90/tcp` (the filters of `docker ps`)."""
-    number, proto = parse_port(port)
-    for text in wanted:
-        span, _, kind = text.partition("/")
-        low, high = _host_range(span)
-        if kind in ("", proto) and low <= number <= (high or low):
-            return True
-    return False
+def of_filter(key: str, values: Iterable[str]) -> set[tuple[int, str]]:
+    """(number, protocol) of the values `80`, `80/udp`, `80-90/tcp` of a filter of `docker ps`. Raises Invalid."""
+    found: set[tuple[int, str]] = set()
+    for value in values:
+        if ":" in value:
+            raise Invalid(f"filter for '{key}' should not contain ':': {value}")
+        span, _, proto = value.partition("/")
+        low, high = _filter_range(key, value, span)
+        found |= {(number, proto or "tcp") for number in range(low, high + 1)}
+    return found
+
+
+def _filter_range(key: str, value: str, span: str) -> tuple[int, int]:
+    first, dash, last = span.partition("-")
+    for text in (first, last) if dash else (first,):
+        if not (text.isascii() and text.isdigit() and int(text) <= PORT_MAX):
+            raise Invalid(f"error while looking up for {key} {value}: {text!r} is not a port")
+    low, high = int(first), int(last if dash else first)
+    if high < low:
+        raise Invalid(f"error while looking up for {key} {value}: invalid range specified for port: {span}")
+    return low, high
 
 
 def _host_range(text: str) -> tuple[int, int]:

@@ -101,6 +101,10 @@ class System:
         running, paused = states.count("running"), states.count("paused")
         can = self._support
         forwarding = _is_on("/proc/sys/net/ipv4/ip_forward")
+        # Not that bridges bypass iptables, as dockerd says: nothing of ours needs them to pass it.
+        warnings = limit_warnings(can)
+        if not forwarding:
+            warnings.append("WARNING: IPv4 forwarding is disabled")
         return Info(
             id=self._id,
             containers=len(states),
@@ -151,7 +155,7 @@ class System:
             runc_commit=_ABSENT,
             init_commit=_ABSENT,
             security_options=["name=seccomp,profile=builtin", "name=cgroupns"],
-            warnings=warnings(can, forwarding) or None,
+            warnings=warnings or None,
         )
 
     def _registries(self) -> RegistryConfig:
@@ -165,15 +169,14 @@ class System:
         )
 
 
-def warnings(support: Support, forwarding: bool) -> list[str]:
-    """What dockerd warns of. Not that bridges bypass iptables: nothing of ours needs them to pass it."""
+def limit_warnings(support: Support) -> list[str]:
+    """A line for each limit that this host cannot set, as dockerd has it."""
     missing = [
         on_v2 if support.unified else on_v1
         for name, on_v1, on_v2 in _LIMITS
         if not getattr(support, name) and (on_v2 if support.unified else on_v1)
     ]
-    found = [f"WARNING: No {what} support" for what in missing]
-    return found if forwarding else [*found, "WARNING: IPv4 forwarding is disabled"]
+    return [f"WARNING: No {what} support" for what in missing]
 
 
 def masked(proxy: str) -> str:

@@ -17,6 +17,7 @@ from hostagent.wire import (
     DriverData,
     EndpointSettings,
     NetworkSettings,
+    Port,
     SummaryHostConfig,
     SummaryNetworkSettings,
 )
@@ -63,27 +64,36 @@ def inspect(
 
 
 def summary(
-    container: Container, sizes: tuple[int, int] | None, links: Sequence[str] = ()
+    container: Container,
+    named_image: str | None,
+    sizes: tuple[int, int] | None,
+    links: Sequence[str] = (),
 ) -> ContainerSummary:
-    """Entry of GET /containers/json; `links` are its names as another's linked one."""
-    config, state = container.config, container.state
-    return ContainerSummary(
-        id=container.id,
-        names=[f"/{container.name}", *links],
-        image=config.image,
+    """Entry of GET /containers/json; `links` are its names as another's linked one.
+
+    `named_image` = ID of what its image's name means now, which may be another than its own.
+    """
         image_id=container.image_id,
         command=_shown_command(*merge.command(config)),
         created=container.created_ns // 1_000_000_000,
-        ports=ports.port_list(config.exposed_ports, state.ports) if state.running else [],
+        ports=ports_of(container),
         size_rw=sizes[0] if sizes else 0,
         size_root_fs=sizes[1] if sizes else 0,
         labels=container.labels,
         state=state.status,
         status=status(state),
-        host_config=SummaryHostConfig(network_mode=container.host.network_mode),
-        network_settings=SummaryNetworkSettings(networks=_networks(container)),
+        host_config=SummaryHostConfig(
+            network_mode=container.host.network_mode, annotations=container.host.annotations
+        ),
+        network_settings=SummaryNetworkSettings(networks=networks(container)),
         mounts=container.mounts.points(container.host),
     )
+
+
+def ports_of(container: Container) -> list[Port]:
+    """The PORTS column of a list; empty while nothing runs."""
+    state = container.state
+    return ports.port_list(container.config.exposed_ports, state.ports) if state.running else []
 
 
 def _shown_command(path: str, *arguments: str) -> str:
@@ -169,7 +179,7 @@ def network_id(name: str) -> str:
     return name.encode().hex().ljust(64, "0")
 
 
-def _networks(container: Container) -> dict[str, EndpointSettings]:
+def networks(container: Container) -> dict[str, EndpointSettings]:
     if namespaces.other(container.host.network_mode):
         return {}
     return {container.host.network_mode: _endpoint(container)}
@@ -188,5 +198,5 @@ def _network(container: Container) -> NetworkSettings:
         ip_address=endpoint.ip_address,
         ip_prefix_len=endpoint.ip_prefix_len,
         mac_address=endpoint.mac_address,
-        networks=_networks(container),
+        networks=networks(container),
     )

@@ -273,7 +273,9 @@ class FakeEngine:
     def info(self) -> wire.Info:
         return wire.Info(id="fake", name="host", server_version="26.1.0", n_cpu=2)
 
-    async def events(self, since: int, until: int, filters: Filters, /) -> AsyncIterator[wire.Event]:
+    async def events(
+        self, since: int | None, until: int | None, filters: Filters, /
+    ) -> AsyncIterator[wire.Event]:
         self.calls.append(("events", since, until, filters))
         while True:
             yield await self.live_events.get()

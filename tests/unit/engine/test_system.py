@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hostagent.engine.system import limit_warnings
+import pytest
+
+from hostagent.engine.system import limit_warnings, masked
 from hostagent.kernel.cgroup_support import Support
 
 
@@ -35,3 +37,15 @@ def test_a_host_without_controllers() -> None:
     ]
     assert warnings[-1] == "WARNING: No blkio throttle.write_iops_device support"
     assert len(warnings) == 11
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("", ""),
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://me:secret@proxy:3128/a", "http://xxxxx:xxxxx@proxy:3128/a"),
+    ],
+)
+def test_passwords_of_proxies_are_not_shown(proxy: str, shown: str) -> None:
+    assert masked(proxy) == shown
