@@ -73,6 +73,11 @@ def summary(
 
     `named_image` = ID of what its image's name means now, which may be another than its own.
     """
+    config, state = container.config, container.state
+    return ContainerSummary(
+        id=container.id,
+        names=[f"/{container.name}", *links],
+        image=config.image if named_image == container.image_id else container.image_id,
         image_id=container.image_id,
         command=_shown_command(*merge.command(config)),
         created=container.created_ns // 1_000_000_000,

@@ -199,7 +199,7 @@ async def test_events_flow_as_they_happen(client: Client, server: Server) -> Non
         server.engine.live_events.put_nowait(wire.Event(type="container", action=action))
         line = await client.reader.readuntil(b"\n\r\n")
         assert f'"Action":"{action}"'.encode() in line
-    assert server.engine.last() == ("events", None, 0, {"type": ["container"]})
+    assert server.engine.last() == ("events", None, None, {"type": ["container"]})
     await server.app.close()
 
 
