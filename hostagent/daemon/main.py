@@ -31,6 +31,7 @@ from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
+from hostagent.engine.oomwatch import OomWatch
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.roots import Roots
@@ -123,6 +124,7 @@ async def serve(options: Options) -> None:
     bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
     crews = CrewPool()
     files = Copying(containers, Roots(images), events, crews)
+    oom_watch = OomWatch(containers, bundles, events)
     control = Control(
         pausing,
         Updates(containers, bundles, events, limits),
@@ -133,6 +135,7 @@ async def serve(options: Options) -> None:
     for listener in sockets:
         await application.listen(listener)
     health.resume()
+    oom_watch.resume()
     lifecycle.start_by_policy()
     gc.freeze()
     notify("READY=1")
@@ -143,6 +146,7 @@ async def serve(options: Options) -> None:
     await crews.close()
     await images.close()
     health.close()
+    oom_watch.close()
     await lifecycle.close()
     later.close()
     launcher.close()

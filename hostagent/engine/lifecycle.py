@@ -261,7 +261,7 @@ class Lifecycle:
             paused=False,
             pid=0,
             exit_code=record.code,
-            oom=record.oom,
+            oom=record.oom or state.oom,
             error=error,
             started_ns=record.started_ns or state.started_ns,
             finished_ns=record.finished_ns,
@@ -272,7 +272,7 @@ class Lifecycle:
             ports=(),
         )
         self._containers.save(container, ended)
-        if record.oom:
+        if record.oom and not state.oom:  # else it was told when it happened
             self._events.publish("container", "oom", container.id, container.event_attributes())
         seconds = max(0, (record.finished_ns - ended.started_ns) // 1_000_000_000)
         self._events.publish(

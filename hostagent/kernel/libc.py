@@ -32,6 +32,7 @@ _SIGNATURES: dict[str, tuple[type, ...]] = {
     "syncfs": (ctypes.c_int,),
     "inotify_init1": (ctypes.c_int,),
     "inotify_add_watch": (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32),
+    "inotify_rm_watch": (ctypes.c_int, ctypes.c_int),
 }
 
 _NUMBERS = {
@@ -180,6 +181,11 @@ def inotify_add_watch(fd: int, path: Path, mask: int) -> int:
     if watch < 0:
         fail("inotify_add_watch", path)
     return watch
+
+
+def inotify_rm_watch(fd: int, watch: int) -> None:
+    if _library.inotify_rm_watch(fd, watch) < 0:
+        fail("inotify_rm_watch")
 
 
 def openat2(dirfd: int, path: Path, flags: int, mode: int = 0, resolve: int = 0) -> int:

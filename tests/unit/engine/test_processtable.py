@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,8 @@ def test_another_column_must_not_be_called_pid() -> None:
 def test_ours_says_what_ps_says() -> None:
     child = subprocess.Popen(["sleep", "100"])
     try:
+        while not Path(f"/proc/{child.pid}/cmdline").read_bytes():
+            time.sleep(0.005)  # it is not sleep(1) yet
         pids = {os.getpid(), child.pid}
         ours = processtable.own(pids, time.time())
         printed = subprocess.run(["ps", "-ef"], check=True, capture_output=True, text=True).stdout

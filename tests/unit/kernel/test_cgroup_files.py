@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hostagent.engine import statview
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_files import (
     Write,
@@ -16,8 +17,11 @@ from hostagent.kernel.cgroup_files import (
     writes_v1,
     writes_v2,
 )
+from hostagent.kernel.cgroup_limits import RefusedLimit
 from hostagent.kernel.cgroup_mounts import Hierarchy, parse
+from hostagent.kernel.cgroup_stats import NO_LIMIT, BlockIO, Cpu, block_io_v1, usage
 from hostagent.kernel.cgroup_support import support
+from hostagent.kernel.oom_notice import OomNotices
 from hostagent.kernel.resources import DeviceRule, DeviceValue, HugepageLimit, Resources
 
 MIB = 1 << 20
@@ -226,3 +230,84 @@ def test_processes_of_other_namespaces_are_not_ours_to_kill(v2_host: Cgroup) -> 
     """The kernel shows them as 0, which kill(2) takes for the caller's own process group."""
     assert v2_host.pids() == set()
     v2_host.kill()
+
+
+def test_v2_tells_of_the_group_that_ran_out_of_memory(v2_host: Cgroup, tmp_path: Path) -> None:
+    notices = OomNotices()
+    try:
+        assert notices.watch("c", v2_host)
+        assert not notices.watch("gone", Cgroup("/engine/gone", v2_host.trees))
+        assert notices.heard() == set()
+        (tmp_path / "engine/c/memory.events").write_text("oom_kill 4\n")
+        assert notices.heard() == {"c"}
+        assert notices.heard() == set()
+        notices.forget("c")
+        (tmp_path / "engine/c/memory.events").write_text("oom_kill 5\n")
+        assert notices.heard() == set()
+    finally:
+        notices.close()
+
+
+def test_freezing_on_v2(v2_host: Cgroup, tmp_path: Path) -> None:
+    leaf = tmp_path / "engine/c"
+    (leaf / "cgroup.freeze").write_text("0")
+    (leaf / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+    assert not v2_host.frozen()
+    assert v2_host.freeze()
+    assert v2_host.frozen()
+    assert not v2_host.stands_still(), "not everything has stopped yet"
+    (leaf / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    assert v2_host.stands_still()
+    assert v2_host.thaw()
+    assert not v2_host.frozen()
+
+
+def test_a_refused_change_is_taken_back(v2_host: Cgroup, tmp_path: Path) -> None:
+    """Whatever was written before the file that says no."""
+    leaf = tmp_path / "engine/c"
+    (leaf / "memory.max").write_text("1000")
+    (leaf / "pids.max").unlink()
+    (leaf / "pids.max").mkdir()
+    with pytest.raises(RefusedLimit, match=r"pids\.max"):
+        v2_host.change(Resources(memory_limit=MIB, pids_limit=5))
+    assert (leaf / "memory.max").read_text().startswith("1000")
+
+
+V2_USAGE = {
+    "memory.current": "4096\n",
+    "memory.max": "max\n",
+    "memory.stat": "anon 10\nfile 20\ninactive_file 5\n",
+    "pids.current": "3\n",
+    "pids.max": "20\n",
+    "cpu.stat": "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 7\nnr_throttled 1\nthrottled_usec 4\n",
+    "io.stat": "8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=0 dios=0\n253:0 \n",
+}
+
+
+def test_usage_of_v2(v2_host: Cgroup, tmp_path: Path) -> None:
+    for name, text in V2_USAGE.items():
+        (tmp_path / "engine/c" / name).write_text(text)
+    found = usage(v2_host)
+    assert found.cpu == Cpu(
+        total=5000, kernel=2000, user=3000, periods=7, throttled_periods=1, throttled=4000
+    )
+    assert found.memory is not None
+    assert (found.memory.usage, found.memory.limit, found.memory.failures) == (4096, NO_LIMIT, 2)
+    assert found.pids == (3, 20)
+    assert found.io_bytes == (BlockIO(8, 0, "read", 10), BlockIO(8, 0, "write", 20))
+    shown = statview.stats(found, (100, 2), {}, 1 << 30, "now")
+    assert shown.memory_stats.limit == 1 << 30
+    assert shown.memory_stats.stats["inactive_file"] == 5
+    assert set(shown.memory_stats.stats) == set(statview.MEMORY_V2)
+    assert shown.cpu_stats.cpu_usage.percpu_usage == []
+    assert shown.blkio_stats.io_serviced_recursive is None
+    entries = shown.blkio_stats.io_service_bytes_recursive
+    assert entries is not None
+    assert [(one.op, one.value) for one in entries] == [("read", 10), ("write", 20)]
+
+
+def test_block_io_of_v1_without_its_sum() -> None:
+    assert block_io_v1("8:0 Read 1\n8:0 Total 1\nTotal 1\n") == (
+        BlockIO(8, 0, "Read", 1),
+        BlockIO(8, 0, "Total", 1),
+    )
