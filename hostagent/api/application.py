@@ -8,6 +8,7 @@ import socket
 from urllib.parse import unquote
 
 from hostagent.api import archive, containers, control, exec, images, system, unbuilt, version, volumes
+from hostagent.api.bridge import Bridges
 from hostagent.api.exchange import Action, Exchange
 from hostagent.api.http import BUFFER, Connection
 from hostagent.api.message import Answer, Reply, Request, error_reply
@@ -35,9 +36,10 @@ class Application:
         volumes_: Volumes,
     ) -> None:
         self._router = Router()
+        self._bridges = Bridges()
         for method, pattern, route in (
             *system.routes(engine),
-            *containers.routes(engine),
+            *containers.routes(engine, self._bridges),
             *exec.routes(engine),
             *control.routes(control_service),
             *images.routes(engine, images_service),
@@ -76,6 +78,7 @@ class Application:
             _, late = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
             for task in late:
                 task.cancel()
+        await self._bridges.close()
         # One turn of the loop for the transports to close their descriptors.
         await asyncio.sleep(0)
 
@@ -118,6 +121,7 @@ class Application:
             headers=exchange.headers,
             body=exchange.body,
             upgrade=upgrade,
+            take=exchange.take,
             take_answer=take_answer if exchange.chunked else None,
         )
 

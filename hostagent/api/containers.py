@@ -6,22 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hostagent import wire
-from hostagent.api import filters, versioned
+from hostagent.api import filters, versioned, websocket
+from hostagent.api.bridge import Bridges
 from hostagent.api.decoding import decode
 from hostagent.api.message import NO_CONTENT, Answer, Reply, Request, Stream, json_reply
 from hostagent.api.ports import Engine
 from hostagent.api.router import Route
 from hostagent.api.streams import content_type
+from hostagent.api.websocket import Opcode
 from hostagent.errors import EngineError, Invalid
-from hostagent.model.stream import AttachOptions, LogOptions
+from hostagent.model.stream import AttachOptions, Hijacked, LogOptions
 
 _CONDITIONS = frozenset({"not-running", "next-exit", "removed"})
 _LEAST_JSON = 7  # bytes of the shortest object with a key; the empty ones that old clients send are shorter
 
 
-def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
+def routes(engine: Engine, bridges: Bridges) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
-    handlers = _Containers(engine)
+    handlers = _Containers(engine, bridges)
     yield "GET", "/containers/json", Route(handlers.list)
     yield "POST", "/containers/create", Route(handlers.create)
     yield "GET", "/containers/{id}/json", Route(handlers.inspect)
@@ -32,6 +34,7 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
     yield "POST", "/containers/{id}/rename", Route(handlers.rename)
     yield "POST", "/containers/{id}/resize", Route(handlers.resize)
     yield "POST", "/containers/{id}/attach", Route(handlers.attach, takes_connection=True)
+    yield "GET", "/containers/{id}/attach/ws", Route(handlers.attach_websocket, takes_connection=True)
     yield (
         "POST",
         "/containers/{id}/wait",
@@ -44,6 +47,7 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
 @dataclass(frozen=True)
 class _Containers:
     engine: Engine
+    bridges: Bridges
 
     async def list(self, request: Request) -> Answer:
         query = request.query
@@ -119,6 +123,27 @@ class _Containers:
             detach_keys=query.text("detachKeys") or "",
         )
         await self.engine.attach(request.variables["id"], options, request.upgrade)
+        return None
+
+    async def attach_websocket(self, request: Request) -> Answer:
+        query, head = request.query, websocket.accept(request.headers)
+        # Before API 1.42 all streams were attached, whatever was asked for; before 1.28 frames were text.
+        chosen = request.version >= (1, 42)
+        options = AttachOptions(
+            stream=query.flag("stream"),
+            logs=query.flag("logs"),
+            stdin=query.flag("stdin") or not chosen,
+            stdout=query.flag("stdout") or not chosen,
+            stderr=query.flag("stderr") or not chosen,
+            detach_keys=query.text("detachKeys") or "",
+            framed=False,
+        )
+        opcode = Opcode.BINARY if request.version >= (1, 28) else Opcode.TEXT
+
+        async def upgrade(framed: bool) -> Hijacked:
+            return self.bridges.open(await request.take(head), opcode)
+
+        await self.engine.attach(request.variables["id"], options, upgrade)
         return None
 
     async def wait(self, request: Request) -> Answer:

@@ -40,6 +40,8 @@ class Request:
     headers: Mapping[str, str]
     body: Body
     upgrade: Upgrade
+    take: Callable[[bytes], Awaitable[Hijacked]]
+    """Sends a head of the handler's own and takes the connection."""
     take_answer: TakeAnswer | None
     """Sends the head of a chunked JSON answer and takes the connection; None for HTTP/1.0, which has no chunks."""
 

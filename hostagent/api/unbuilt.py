@@ -11,7 +11,6 @@ from hostagent.errors import NotFound, Unsupported
 
 _UNBUILT = {
     "container changes": ("GET /containers/{id}/changes",),
-    "attach by websocket": ("GET /containers/{id}/attach/ws",),
     "container prune": ("POST /containers/prune",),
     "image build": ("POST /build", "POST /build/prune", "POST /session", "POST /grpc"),
     "commit": ("POST /commit",),

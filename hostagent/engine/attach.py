@@ -19,12 +19,13 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade)
     if container.state.phase == "restarting":
         raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     terminal = container.config.tty
-    hijacked = await upgrade(not terminal)
+    framed = options.framed and not terminal
+    hijacked = await upgrade(framed)
     message = protocol.Attach(
         stdin=options.stdin and container.config.open_stdin,
         stdout=options.stdout,
         stderr=options.stderr and not terminal,
-        multiplexed=not terminal,
+        multiplexed=framed,
         replay=options.logs,
         stream=options.stream,
         detach_keys=list(keys) if terminal and options.stdin else [],
@@ -48,7 +49,11 @@ async def _replay(container: Container, options: AttachOptions, hijacked: Hijack
             return
         wanted = LogOptions(stdout=options.stdout, stderr=options.stderr)
         reader = logs.read(
-            container.log_path, wanted, not container.config.tty, lambda: False, loop.create_future()
+            container.log_path,
+            wanted,
+            options.framed and not container.config.tty,
+            lambda: False,
+            loop.create_future(),
         )
         async for block in reader:
             try:

@@ -45,7 +45,10 @@ class LogOptions:
 
 @dataclass(frozen=True)
 class AttachOptions:
-    """Query of POST /containers/{id}/attach. `detach_keys` in Docker's notation, "" = ctrl-p,ctrl-q."""
+    """Query of POST /containers/{id}/attach. `detach_keys` in Docker's notation, "" = ctrl-p,ctrl-q.
+
+    Without a TTY stdout and stderr come in 8-byte frames unless the client cannot have them (`framed`).
+    """
 
     stream: bool = False
     logs: bool = False
@@ -53,3 +56,4 @@ class AttachOptions:
     stdout: bool = False
     stderr: bool = False
     detach_keys: str = ""
+    framed: bool = True
