@@ -1,0 +1,1 @@
+"""Dockerfile builds: text -> statements -> typed instructions -> graph of content-addressed steps -> layers."""
