@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hostagent.build.words import Dialect, expand
+from hostagent.dockerfile.words import Dialect, expand
 from hostagent.errors import Invalid
 
 Form = Literal["words", "exec", "shell", "pairs", "nested", "unknown"]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from hostagent.build.statement import Heredoc, Statement, heredoc_marks, parse
+from hostagent.dockerfile.statement import Heredoc, Statement, heredoc_marks, parse
 from hostagent.errors import Invalid
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")

@@ -1,1 +1,0 @@
-"""Dockerfile builds: text -> statements -> typed instructions -> graph of content-addressed steps -> layers."""
