@@ -186,6 +186,8 @@ class _Reader:
 
     def _braced(self, name: str) -> str:
         modifier = self._next()
+        if not modifier:
+            raise _Wrong("syntax error: missing '}'")
         if modifier == "}":
             return f"${{{name}}}" if self._keeps(name) else self._value(name)[0]
         if modifier == "/":
