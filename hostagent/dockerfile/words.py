@@ -154,12 +154,10 @@ class _Reader:
                 continue
             self._at += 1
             if character == escape:
-                if keep_escapes:
-                    out.append(character)
                 if not self._peek():
                     break
                 if self._peek() in ('"', "$", escape):
-                    character = self._next()
+                    character = (character if keep_escapes else "") + self._next()
             out.append(character)
         raise _Wrong("unexpected end of statement while looking for matching double-quote")
 
