@@ -31,6 +31,8 @@ from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
+from hostagent.engine.logs import Logs
+from hostagent.engine.logwatch import LogWatch
 from hostagent.engine.oomwatch import OomWatch
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
@@ -51,6 +53,7 @@ from hostagent.network.bridge import BridgeNetwork
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
 from hostagent.volume.store import VolumeStore
+from hostagent.wire import LogConfig
 
 log = logging.getLogger("hostagent")
 
@@ -104,6 +107,7 @@ async def serve(options: Options) -> None:
     pausing = Pausing(containers, bundles, events)
     lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later, pausing, container_volumes)
     execs = Execs(containers, links, events)
+    watch = LogWatch()
     health = Health(containers, execs, events)
     engine = Engine(
         containers,
@@ -112,11 +116,17 @@ async def serve(options: Options) -> None:
         images,
         events,
         System(
-            str(options.root), _engine_id(options.root), limits.support, options.mirrors, options.insecure
+            str(options.root),
+            _engine_id(options.root),
+            limits.support,
+            options.mirrors,
+            options.insecure,
+            options.log_driver,
         ),
         limits,
         links,
         container_volumes,
+        Logs(watch, LogConfig(type=options.log_driver, config=options.log_options)),
     )
     reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
     launcher.ensure()
@@ -148,6 +158,7 @@ async def serve(options: Options) -> None:
     health.close()
     oom_watch.close()
     await lifecycle.close()
+    watch.close()
     later.close()
     launcher.close()
     bridge.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from hostagent.errors import Invalid
 
 CONFIG = "/etc/pymachine/daemon.json"
-KNOWN_KEYS = frozenset({"registry-mirrors", "insecure-registries", "bip"})
+KNOWN_KEYS = frozenset({"registry-mirrors", "insecure-registries", "bip", "log-driver", "log-opts"})
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Options:
     cgroup_parent: str
     mirrors: tuple[str, ...]
     insecure: tuple[str, ...]
+    log_driver: str
+    log_options: dict[str, str]
     debug: bool
 
 
@@ -45,6 +47,12 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--cgroup-parent", default="/pymachine", help="where containers' cgroups are made")
     parser.add_argument("--registry-mirror", action="append", default=[], metavar="URL")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST[:PORT]")
+    parser.add_argument(
+        "--log-driver", metavar="NAME", help="for containers that ask for none (default json-file)"
+    )
+    parser.add_argument(
+        "--log-opt", action="append", default=[], metavar="NAME=VALUE", help="for that driver"
+    )
     parser.add_argument("--config", type=Path, default=Path(CONFIG), help=f"JSON file (default {CONFIG})")
     parser.add_argument("--debug", action="store_true")
     given = parser.parse_args(arguments)
@@ -58,6 +66,8 @@ def parse(arguments: Sequence[str]) -> Options:
         cgroup_parent=given.cgroup_parent,
         mirrors=(*_strings(file, "registry-mirrors"), *given.registry_mirror),
         insecure=(*_strings(file, "insecure-registries"), *given.insecure_registry),
+        log_driver=given.log_driver or str(file.get("log-driver", "json-file")),
+        log_options={**_texts(file, "log-opts"), **_pairs(given.log_opt)},
         debug=given.debug,
     )
 
@@ -81,3 +91,17 @@ def _strings(file: dict[str, object], key: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise Invalid(f"{key} must be a list of strings")
     return value
+
+
+def _texts(file: dict[str, object], key: str) -> dict[str, str]:
+    value = file.get(key, {})
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise Invalid(f"{key} must be an object whose values are strings")
+    return value
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    pairs = [each.partition("=") for each in given]
+    if wrong := [name for name, equals, _ in pairs if not (name and equals)]:
+        raise Invalid(f"--log-opt {wrong[0]}: write NAME=VALUE")
+    return {name: value for name, _, value in pairs}

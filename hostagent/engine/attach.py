@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+from contextlib import aclosing
 
-from hostagent.engine import logs
 from hostagent.engine.container import Container
 from hostagent.engine.detachkeys import parse as parse_detach_keys
+from hostagent.engine.logs import Logs
 from hostagent.errors import Conflict
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.runtime import protocol
 
 
-async def attach(container: Container, options: AttachOptions, upgrade: Upgrade) -> None:
+async def attach(container: Container, options: AttachOptions, upgrade: Upgrade, logs: Logs) -> None:
     """Answer the client, then pass its socket on: the stream does not notice when the daemon ends."""
     keys = parse_detach_keys(options.detach_keys)
     if container.state.phase == "restarting":
@@ -21,42 +23,36 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade)
     terminal = container.config.tty
     framed = options.framed and not terminal
     hijacked = await upgrade(framed)
+    shim = container.shim
+    if options.logs and container.host.log_config.type != "none":
+        await _replay(container, options, hijacked, logs)
     message = protocol.Attach(
         stdin=options.stdin and container.config.open_stdin,
         stdout=options.stdout,
         stderr=options.stderr and not terminal,
         multiplexed=framed,
-        replay=options.logs,
         stream=options.stream,
         detach_keys=list(keys) if terminal and options.stdin else [],
         early=hijacked.early.decode("latin-1"),
     )
-    if shim := container.shim:
+    if not options.stream or shim is not container.shim:
+        os.close(hijacked.fd)  # no more is wanted, or the run that was meant has ended meanwhile
+    elif shim:
         shim.send(message, [hijacked.fd])
-    elif options.stream:
+    else:
         # Not started (yet): `docker run` attaches first, so that it misses nothing.
         container.pending.append((message, hijacked.fd))
-    else:
-        await _replay(container, options, hijacked)
 
 
-async def _replay(container: Container, options: AttachOptions, hijacked: Hijacked) -> None:
-    """The log of a container that does not run, to a client that wants no more than that."""
+async def _replay(container: Container, options: AttachOptions, hijacked: Hijacked, logs: Logs) -> None:
+    """What the log holds, before anything new."""
     loop = asyncio.get_running_loop()
-    with socket.socket(fileno=hijacked.fd) as client:
+    with socket.socket(fileno=os.dup(hijacked.fd)) as client:
         client.setblocking(False)
-        if not (options.logs and container.logs):
-            return
         wanted = LogOptions(stdout=options.stdout, stderr=options.stderr)
-        reader = logs.read(
-            container.log_path,
-            wanted,
-            options.framed and not container.config.tty,
-            lambda: False,
-            loop.create_future(),
-        )
-        async for block in reader:
-            try:
-                await loop.sock_sendall(client, block)
-            except (BrokenPipeError, ConnectionResetError):
-                return  # the client has seen enough
+        async with aclosing(logs.read(container, wanted, options.framed)) as reader:
+            async for block in reader:
+                try:
+                    await loop.sock_sendall(client, block)
+                except (BrokenPipeError, ConnectionResetError):
+                    return  # the client has seen enough

@@ -117,15 +117,6 @@ class Container:
         return self.link if self.begun is not None or self.state.phase == "running" else None
 
     @property
-    def log_path(self) -> str:
-        return f"{self.directory}/{self.id}-json.log"
-
-    @property
-    def logs(self) -> bool:
-        """Whether there is a log to read."""
-        return self.host.log_config.type != "none"
-
-    @property
     def labels(self) -> dict[str, str]:
         return self.config.labels or {}
 

@@ -16,7 +16,6 @@ from hostagent.engine import (
     capabilities,
     events,
     filters,
-    logs,
     merge,
     mountspec,
     names,
@@ -36,6 +35,7 @@ from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
 from hostagent.engine.links import settle as settle_links
+from hostagent.engine.logs import Logs
 from hostagent.engine.system import System
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.image.service import ImageService
@@ -62,6 +62,7 @@ class Engine:
         limits: Limits,
         links: Links,
         volumes: ContainerVolumes,
+        logs: Logs,
     ) -> None:
         self._containers = containers
         self._lifecycle = lifecycle
@@ -72,6 +73,7 @@ class Engine:
         self._limits = limits
         self._links = links
         self._volumes = volumes
+        self._logs = logs
 
     # -- create, show
 
@@ -99,6 +101,7 @@ class Engine:
         ports.parse_bindings(body, host)
         image = self._images.resolve(body.image)
         _check_platform(body.image, image, platform)
+        body = replace(body, host_config=replace(host, log_config=self._logs.complete(host.log_config)))
         container_id = secrets.token_hex(32)
         config = merge.complete(body, image, container_id)
         container = Container(
@@ -262,29 +265,15 @@ class Engine:
 
     def logs(self, ref: str, options: LogOptions) -> tuple[bool, AsyncIterator[bytes]]:
         container = self._containers.find(ref)
-        if not container.logs:
-            raise Invalid("configured logging driver does not support reading")
         if not (options.stdout or options.stderr):
             raise Invalid("Bad parameters: you must choose at least one stream")
-        terminal = container.config.tty
-        ended = waiting.exit_future(container) if container.state.running else _done()
-        reader = logs.read(container.log_path, options, not terminal, lambda: container.state.running, ended)
-        return terminal, self._forget(ended, reader)
-
-    @staticmethod
-    async def _forget(ended: asyncio.Future[int], reader: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The reader, and afterwards nobody waits for the container's end in vain."""
-        try:
-            async for block in reader:
-                yield block
-        finally:
-            ended.cancel()
+        return container.config.tty, self._logs.read(container, options)
 
     async def attach(self, ref: str, options: AttachOptions, upgrade: Upgrade) -> None:
         container = self._containers.find(ref)
         if container.state.paused:
             raise Conflict(f"container {ref} is paused, unpause the container before attach")
-        await attach.attach(container, options, upgrade)
+        await attach.attach(container, options, upgrade, self._logs)
         self._events.publish("container", "attach", container.id, container.event_attributes())
 
     async def exec_create(self, ref: str, config: wire.ExecCreate) -> str:
@@ -337,9 +326,3 @@ def _check_platform(name: str, image: Image, wanted: str | None) -> None:
             f"image with reference {name} was found but its platform ({image.platform}) does not match the "
             f"specified platform ({wanted})"
         )
-
-
-def _done() -> asyncio.Future[int]:
-    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    future.set_result(0)
-    return future

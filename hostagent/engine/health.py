@@ -49,7 +49,7 @@ class Health:
     def resume(self) -> None:
         """The daemon has started: all that run are watched again."""
         for container in self._containers.all():
-            if container.state.phase == "running":
+            if container.state.phase == "running" and not container.state.paused:
                 self._begin(container)
 
     def close(self) -> None:

@@ -1,162 +1,173 @@
-"""Reading a container's json-file log: from an end, in a window of time, following as it grows."""
+"""What `docker logs` gives: a container's log from an end, in a window of time, following it as it grows."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import struct
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from urllib.parse import quote_plus
 
-import msgspec
-
-from hostagent.engine.timestamps import parse_rfc3339
-from hostagent.kernel.inotify import Inotify
+from hostagent.engine import logdrivers, logfiles, logjournal, waiting
+from hostagent.engine.container import Container
+from hostagent.engine.logfiles import LogFile, LogFiles
+from hostagent.engine.logformats import Entry, nine_digits
+from hostagent.engine.logwatch import LogWatch, News
+from hostagent.engine.timestamps import timestamp
+from hostagent.errors import Unsupported
 from hostagent.model.stream import LogOptions
+from hostagent.runtime.loglines import STREAM_IDS
+from hostagent.wire import LogConfig
 
-BLOCK = 256 * 1024
-STREAM_IDS = {"stdout": 1, "stderr": 2}
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One line of the file."""
-
-    log: str
-    stream: str
-    time: str
+Running = Callable[[], bool]
+Entries = AsyncGenerator[list[Entry], None]
 
 
-_decoder = msgspec.json.Decoder(Entry)
+class Logs:
+    """Knows the daemon's default log driver, and reads the logs of all that can be read."""
+
+    def __init__(self, watch: LogWatch, default: LogConfig) -> None:
+        """Invalid for a default that cannot be."""
+        logdrivers.check(default.type, default.config or {})
+        self._watch = watch
+        self.default = default
+
+    def complete(self, given: LogConfig) -> LogConfig:
+        """What a container was given, with the defaults. Invalid or Unsupported for what cannot be."""
+        return logdrivers.complete(given, self.default)
+
+    def read(
+        self, container: Container, options: LogOptions, framed: bool = True
+    ) -> AsyncGenerator[bytes, None]:
+        """Bytes as a client wants them: in frames if `framed`, but never of a terminal. With `follow` until its end.
+
+        Unsupported, in Docker's words, when its driver keeps nothing that could be read.
+        """
+        driver = container.host.log_config.type
+        if driver == "none":
+            raise Unsupported("configured logging driver does not support reading")
+        ended = waiting.exit_future(container) if container.state.running else _done()
+
+        def running() -> bool:
+            return container.state.running
+
+        if driver == "journald":
+            entries = logjournal.entries(container.id, options, running, ended)
+        else:
+            entries = file_entries(logdrivers.files(container), self._watch, options, running, ended)
+        return _bytes(entries, options, multiplexed=framed and not container.config.tty, ended=ended)
 
 
-async def read(
-    path: str, options: LogOptions, multiplexed: bool, running: Callable[[], bool], ended: asyncio.Future[int]
-) -> AsyncIterator[bytes]:
-    """Bytes as a client wants them: framed when `multiplexed`. With `follow` until the container ends (`ended`)."""
+async def _bytes(
+    entries: Entries, options: LogOptions, multiplexed: bool, ended: asyncio.Future[int]
+) -> AsyncGenerator[bytes, None]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        fd = -1
-    if fd < 0 and not options.follow:
-        return
-    if fd < 0:
-        # Never started yet: docker logs -f of a created container waits for its end.
-        await asyncio.wait({ended})
-        async for block in read(path, replace(options, follow=False), multiplexed, running, ended):
-            yield block
-        return
-    try:
-        async for block in _read(fd, path, options, multiplexed, running, ended):
-            yield block
-    finally:
-        os.close(fd)
-
-
-async def _read(
-    fd: int,
-    path: str,
-    options: LogOptions,
-    multiplexed: bool,
-    running: Callable[[], bool],
-    ended: asyncio.Future[int],
-) -> AsyncIterator[bytes]:
-    position = tail_offset(fd, options)
-    pending = b""
-    changed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    inotify = Inotify(path) if options.follow else None
-    if inotify:
-        loop.add_reader(inotify.fd, _notice, inotify, changed)
-    ended.add_done_callback(lambda _: changed.set())
-    try:
-        while True:
-            changed.clear()
-            over = (
-                not options.follow or not running()
-            )  # asked before the read: what was written before is then seen
-            while block := os.pread(fd, BLOCK, position):
-                position += len(block)
-                pending += block
-                whole, newline, pending = pending.rpartition(b"\n")
-                out, past_until = _convert(whole.split(b"\n") if newline else [], options, multiplexed)
+        async with aclosing(entries):
+            async for some in entries:
+                out, past_until = convert(some, options, multiplexed)
                 if out:
                     yield out
                 if past_until:
                     return
                 await asyncio.sleep(0)
-            if over:
-                return
-            await changed.wait()
     finally:
-        if inotify:
-            loop.remove_reader(inotify.fd)
-            inotify.close()
+        ended.cancel()  # nobody waits for it any more
 
 
-def _notice(inotify: Inotify, changed: asyncio.Event) -> None:
-    inotify.drain()
-    changed.set()
+async def file_entries(
+    files: LogFiles, watch: LogWatch, options: LogOptions, running: Running, ended: asyncio.Future[int]
+) -> Entries:
+    """From files that may be rotated meanwhile."""
+    try:
+        news_of = watch.news(files.path)
+        with news_of as news:
+            ended.add_done_callback(lambda _: news.changed.set())
+            opened = files.open_all(news)
+            try:
+                if options.tail >= 0:
+                    opened = _only_last(opened, files, options.tail)
+                async with aclosing(_follow(opened, files, news, options.follow, running)) as following:
+                    async for some in following:
+                        yield some
+            finally:
+                logfiles.close(opened)
+    except FileNotFoundError:
+        return  # the container was removed, and its folder with it
 
 
-def _convert(lines: list[bytes], options: LogOptions, multiplexed: bool) -> tuple[bytes, bool]:
-    """(bytes for the client, whether `until` is behind us)."""
-    out: list[bytes] = []
-    for line in lines:
-        try:
-            entry = _decoder.decode(line)
-        except msgspec.DecodeError:
-            continue  # torn by a full disk
-        if options.since or options.until:
-            time_ns = parse_rfc3339(entry.time)
-            if time_ns < options.since:
-                continue
-            if options.until and time_ns > options.until:
-                return b"".join(out), True
-        if not (options.stdout if entry.stream == "stdout" else options.stderr):
+async def _follow(
+    opened: list[LogFile], files: LogFiles, news: News, follow: bool, running: Running
+) -> Entries:
+    """All that is in `opened`; then, if wanted, what comes. `opened` holds what is still to be closed."""
+    generation = opened[-1].generation if opened else news.rotations - 1
+    while True:
+        news.changed.clear()
+        # Asked before the read: what was written before is then seen.
+        over = not follow or not running()
+        for some in _drain(opened[0], files) if opened else ():
+            yield some
+        if len(opened) > 1:
+            opened.pop(0).close()
             continue
-        data = entry.log.encode()
+        if follow and (file := await files.after(generation, news)):
+            # It is complete since it was moved away, and what came last may have come after our last look.
+            for some in _drain(opened[0], files) if opened else ():
+                yield some
+            opened.append(file)
+            generation = file.generation
+            continue
+        if over:
+            return
+        await news.changed.wait()
+
+
+def _drain(file: LogFile, files: LogFiles) -> Iterable[list[Entry]]:
+    while data := file.read():
+        entries, used = files.form.parse(data)
+        file.keep(data[used:])
+        if file.skip:
+            skipped = min(file.skip, len(entries))
+            file.skip -= skipped
+            entries = entries[skipped:]
+        yield entries
+
+
+def _only_last(opened: list[LogFile], files: LogFiles, wanted: int) -> list[LogFile]:
+    """The files that hold the last `wanted` entries, each at the first of them; others are closed."""
+    for index in range(len(opened) - 1, -1, -1):
+        wanted -= opened[index].only_last(files.form, wanted)
+        if wanted <= 0:
+            logfiles.close(opened[:index])
+            return opened[index:]
+    return opened
+
+
+def convert(entries: Iterable[Entry], options: LogOptions, multiplexed: bool) -> tuple[bytes, bool]:
+    """(bytes for the client, whether `until` is behind us)."""
+    since = nine_digits(timestamp(options.since)) if options.since else ""
+    until = nine_digits(timestamp(options.until)) if options.until else ""
+    out: list[bytes] = []
+    for stream, time, data, attributes in entries:
+        if since and time < since:
+            continue
+        if until and time > until:
+            return b"".join(out), True
+        if not (options.stdout if stream == "stdout" else options.stderr):
+            continue
         if options.details:
-            data = (
-                b" " + data
-            )  # before it stand the values of --log-opt labels and env, which are not built yet
+            shown = ",".join(
+                f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(attributes.items())
+            )
+            data = shown.encode() + b" " + data
         if options.timestamps:
-            data = _padded(entry.time).encode() + b" " + data
+            data = time.encode() + b" " + data
         if multiplexed:
-            data = struct.pack(">BxxxI", STREAM_IDS[entry.stream], len(data)) + data
+            data = struct.pack(">BxxxI", STREAM_IDS[stream], len(data)) + data
         out.append(data)
     return b"".join(out), False
 
 
-def _padded(time: str) -> str:
-    """Nine digits of nanoseconds, so that columns align, as docker prints them."""
-    head, _, fraction = time.rstrip("Z").partition(".")
-    return f"{head}.{fraction:0<9}Z"
-
-
-def tail_offset(fd: int, options: LogOptions) -> int:
-    """Where the last `tail` entries of the wanted streams begin; 0 for all of them."""
-    if options.tail < 0:
-        return 0
-    end = os.fstat(fd).st_size
-    if options.tail == 0:
-        return end
-    wanted = [name for name, on in (("stdout", options.stdout), ("stderr", options.stderr)) if on]
-    marks = [f'"stream":"{name}"'.encode() for name in wanted]
-    found, position, rest = 0, end, b""
-    while position > 0:
-        start = max(0, position - BLOCK)
-        block = os.pread(fd, position - start, start) + rest
-        lines = block.split(b"\n")
-        # The first piece may be the end of a longer line: it waits for the block before it.
-        rest = lines[0] if start else b""
-        offset = start + len(block)
-        for index in range(len(lines) - 1, 0 if start else -1, -1):
-            line = lines[index]
-            offset -= len(line)
-            if line and any(mark in line for mark in marks):
-                found += 1
-                if found == options.tail:
-                    return offset
-            offset -= 1
-        position = start
-    return 0
+def _done() -> asyncio.Future[int]:
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    future.set_result(0)
+    return future

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from hostagent.engine import healthcheck, oci, security, validate
 from hostagent.errors import Invalid
 from hostagent.model.image import Image
-from hostagent.wire import ContainerCreate, HostConfig, LogConfig, RestartPolicy
+from hostagent.wire import ContainerCreate, HostConfig, RestartPolicy
 
 
 def complete(body: ContainerCreate, image: Image, container_id: str) -> ContainerCreate:
@@ -69,7 +69,6 @@ def _complete_host(host: HostConfig, mode: str) -> HostConfig:
         network_mode=mode,
         shm_size=host.shm_size or oci.DEFAULT_SHM,
         runtime=host.runtime or "runc",
-        log_config=host.log_config if host.log_config.type else LogConfig(type="json-file", config={}),
         restart_policy=host.restart_policy if host.restart_policy.name else RestartPolicy(name="no"),
         pids_limit=host.pids_limit if (host.pids_limit or 0) > 0 else None,
         memory_swap=host.memory_swap or host.memory * 2,

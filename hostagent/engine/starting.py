@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from hostagent.engine import validate
+from hostagent.engine import logdrivers, validate
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containervolumes import ContainerVolumes
@@ -15,6 +15,7 @@ from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import EngineError
 from hostagent.runtime import exitrecord, protocol
+from hostagent.runtime.logplan import LogPlan
 
 START_LIMIT = 60.0
 """Seconds for a shim to make a container; far above the milliseconds it takes, for hosts that are very busy."""
@@ -39,6 +40,7 @@ class Starter:
 
     async def attempt(self, container: Container) -> protocol.Message | None:
         """What its shim says; None when none was born. On errors nothing of the attempt is left."""
+        log_plan = logdrivers.plan(container)
         exitrecord.remove(container.directory)
         container.execs.clear()
         endpoint = self._endpoints.prepare(container)
@@ -49,7 +51,7 @@ class Starter:
             for attempt in (1, 2):
                 container.begun = asyncio.get_running_loop().create_future()
                 container.link = self._launch(container)
-                _order(container, container.link, endpoint.port_fds, endpoint.interface is not None)
+                _order(container, container.link, endpoint.port_fds, endpoint.interface is not None, log_plan)
                 outcome = await _outcome(container)
                 # A launcher that died with our message in its hands: once more, with a new one (rule 2).
                 if outcome is not None or attempt == 2:
@@ -68,7 +70,9 @@ class Starter:
         return outcome
 
 
-def _order(container: Container, link: ShimLink, port_fds: tuple[int, ...], await_network: bool) -> None:
+def _order(
+    container: Container, link: ShimLink, port_fds: tuple[int, ...], await_network: bool, log: LogPlan
+) -> None:
     """All that the shim needs is queued before it exists."""
     if port_fds:
         link.send(protocol.Keep(), [os.dup(fd) for fd in port_fds])
@@ -81,7 +85,7 @@ def _order(container: Container, link: ShimLink, port_fds: tuple[int, ...], awai
     height, width = container.host.console_size
     link.send(
         protocol.Start(
-            log_path=container.log_path if container.logs else "",
+            log=log.fields(),
             open_stdin=container.config.open_stdin,
             stdin_once=container.config.stdin_once,
             await_network=await_network,

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from hostagent import VERSION
+from hostagent.engine import logdrivers
 from hostagent.engine.container import Container
 from hostagent.engine.timestamps import timestamp
 from hostagent.kernel.cgroup_support import Support
@@ -57,13 +58,20 @@ class System:
     """This engine on this host."""
 
     def __init__(
-        self, root: str, engine_id: str, support: Support, mirrors: Sequence[str], insecure: Sequence[str]
+        self,
+        root: str,
+        engine_id: str,
+        support: Support,
+        mirrors: Sequence[str],
+        insecure: Sequence[str],
+        log_driver: str,
     ) -> None:
         self._root = root
         self._id = engine_id
         self._support = support
         self._mirrors = list(mirrors)
         self._insecure = list(insecure)
+        self._log_driver = log_driver
 
     @staticmethod
     def version() -> Version:
@@ -114,7 +122,7 @@ class System:
             images=images,
             driver="overlay2",
             driver_status=_driver_status(self._root),
-            plugins=Plugins(volume=[], network=["bridge", "host", "null"], log=["json-file", "none"]),
+            plugins=Plugins(volume=[], network=["bridge", "host", "null"], log=list(logdrivers.DRIVERS)),
             memory_limit=can.memory,
             swap_limit=can.memory_swap,
             oom_kill_disable=can.oom_kill_disable,
@@ -130,6 +138,7 @@ class System:
             n_fd=len(os.listdir("/proc/self/fd")),
             n_goroutines=len(asyncio.all_tasks()),
             system_time=timestamp(time.time_ns()),
+            logging_driver=self._log_driver,
             cgroup_driver="cgroupfs",
             cgroup_version="2" if can.unified else "1",
             n_events_listener=listeners,

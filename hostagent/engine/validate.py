@@ -34,7 +34,6 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
             f"the working directory '{body.working_dir}' is invalid, it needs to be an absolute path"
         )
     healthcheck.check(body.healthcheck)
-    _check_log(host)
     _check_restart(host)
     _check_cgroup_parent(host.cgroup_parent)
     security.check(host)
@@ -107,14 +106,6 @@ def _check_platform(host: HostConfig) -> None:
                 "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
             )
         raise EngineError(f"Unknown option {key}")
-
-
-def _check_log(host: HostConfig) -> None:
-    log = host.log_config
-    if log.type not in ("", "json-file", "none"):
-        raise Unsupported(f"log driver {log.type!r} is not supported yet: use json-file or none")
-    if log.config:
-        raise Unsupported(f"log options are not supported yet: --log-opt {next(iter(log.config))}")
 
 
 def _check_cgroup_parent(path: str) -> None:

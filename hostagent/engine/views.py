@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from hostagent.engine import merge, namespaces, ports
+from hostagent.engine import logdrivers, merge, namespaces, ports
 from hostagent.engine.container import Container
 from hostagent.engine.state import State
 from hostagent.engine.timestamps import timestamp
@@ -39,7 +39,7 @@ def inspect(
         resolv_conf_path=f"{directory}/resolv.conf",
         hostname_path=f"{directory}/hostname",
         hosts_path=f"{directory}/hosts",
-        log_path=container.log_path if container.logs else "",
+        log_path=logdrivers.path(container) if container.host.log_config.type == "json-file" else "",
         name=f"/{container.name}",
         restart_count=state.restarts,
         driver="overlay2",

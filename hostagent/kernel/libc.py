@@ -184,6 +184,7 @@ def inotify_add_watch(fd: int, path: Path, mask: int) -> int:
 
 
 def inotify_rm_watch(fd: int, watch: int) -> None:
+    """No more events of a watch."""
     if _library.inotify_rm_watch(fd, watch) < 0:
         fail("inotify_rm_watch")
 

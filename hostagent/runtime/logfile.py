@@ -1,82 +1,145 @@
-"""The container's log in Docker's json-file form, written by the shim alone.
-
-One JSON object a line: `{"log": "text\\n", "stream": "stdout", "time": "2026-11-24T09:00:00.123456789Z"}`. A line
-longer than 16 KiB is split, as Docker's copier does; a line without its newline waits in memory until the newline, the
-16 KiB or the end of the stream, whichever comes first.
-"""
+"""A container's log, written by its shim alone: the streams' lines go to a sink, which is a file or the journal."""
 
 from __future__ import annotations
 
 import os
 import time
-from json.encoder import encode_basestring_ascii
+from typing import Protocol
 
-LINE_MAX = 16 * 1024
-_THREE_DIGITS = tuple(f"{number:03d}" for number in range(1000))
+from hostagent.runtime import logcompress
+from hostagent.runtime.loglines import Lines
 
-
-def rfc3339(time_ns: int) -> str:
-    """UTC with nanoseconds, trailing zeros dropped, as Go's RFC3339Nano prints it."""
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    head = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    fraction = f".{nanoseconds:09d}".rstrip("0").rstrip(".")
-    return f"{head}{fraction}Z"
+ROTATION_SUFFIX = ".next"
 
 
-class JsonLog:
-    """Appends to `path`. A full disk loses log lines, never the container: `lost` counts their bytes."""
+class Sink(Protocol):
+    """Where entries go. A full disk or a dead journal loses lines, never the container."""
 
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        self._partial: dict[str, bytes] = {}
-        self.lost = 0
+    def put(self, stream: str, entries: list[bytes], whole: bool, time_ns: int) -> None:
+        """`entries` as `Lines.feed` gives them; `stream` is "stdout" or "stderr"."""
+
+    def close(self) -> None:
+        """What was put is out."""
+
+
+class Log:
+    """What a session writes to."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._lines = Lines()
 
     def write(self, stream: str, data: bytes) -> None:
-        """What `stream` ("stdout" or "stderr") just said; complete lines are in the file when this returns."""
-        if partial := self._partial.pop(stream, b""):
-            data = partial + data
-        pieces: list[bytes] = []
-        lines = data.split(b"\n")
-        rest = lines.pop()
-        for line in lines:
-            while len(line) >= LINE_MAX:
-                pieces.append(line[:LINE_MAX])
-                line = line[LINE_MAX:]
-            pieces.append(line + b"\n")
-        while len(rest) >= LINE_MAX:
-            pieces.append(rest[:LINE_MAX])
-            rest = rest[LINE_MAX:]
-        if rest:
-            self._partial[stream] = rest
-        if pieces:
-            self._append(_entries(pieces, stream, time.time_ns()))
+        """What `stream` just said; its complete lines are with the sink when this returns."""
+        entries, whole = self._lines.feed(stream, data)
+        if entries:
+            self._sink.put(stream, entries, whole, time.time_ns())
 
     def end(self, stream: str) -> None:
-        """The stream is over: its last line may lack a newline."""
-        if partial := self._partial.pop(stream, b""):
-            self._append(_entries([partial], stream, time.time_ns()))
+        """The stream is over."""
+        if entries := self._lines.end(stream):
+            self._sink.put(stream, entries, False, time.time_ns())
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+class Encoding(Protocol):
+    """How entries stand in a file."""
+
+    def encode(self, stream: str, entries: list[bytes], whole: bool, time_ns: int) -> bytes: ...
+
+    def boundary(self, data: bytes, start: int, wanted: int) -> int:
+        """Where the entry that reaches `start + wanted` bytes ends."""
+
+
+class LogFile:
+    """Appends to `path`, and moves it out of the way once it holds `max_size` bytes: to `path`.1 and so on, so that
+    there are never more than `max_files`. `lost` counts bytes that a full disk did not take."""
+
+    def __init__(
+        self, path: str, encoding: Encoding, max_size: int = -1, max_files: int = 1, compress: bool = False
+    ) -> None:
+        self._path = path
+        self._encoding = encoding
+        self._max_size = max_size
+        self._max_files = max_files
+        self._compress = compress and max_files > 1
+        self._compressor = 0
+        self._fd = self._open(path, os.O_APPEND)
+        self._size = os.fstat(self._fd).st_size
+        self.lost = 0
+
+    @staticmethod
+    def _open(path: str, flags: int) -> int:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o640)
+
+    def put(self, stream: str, entries: list[bytes], whole: bool, time_ns: int) -> None:
+        """Entries are never torn: each is in one file, or lost as a whole."""
+        data = self._encoding.encode(stream, entries, whole, time_ns)
+        if self._max_size < 0:
+            self._append(data)
+            return
+        start = 0
+        while start < len(data):
+            if self._size >= self._max_size:
+                self._rotate()
+            # At least one entry goes into each file, whatever its size; the one that fills a file is its last.
+            room = max(self._max_size - self._size, 1)
+            end = len(data) if len(data) - start <= room else self._encoding.boundary(data, start, room)
+            self._append(data[start:end])
+            start = end
 
     def _append(self, data: bytes) -> None:
         try:
             written = os.write(self._fd, data)
             if written < len(data):  # a short write on a regular file means that the disk just filled up
-                os.write(self._fd, data[written:])
+                written += os.write(self._fd, data[written:])
         except OSError:
-            self.lost += len(data)
+            written = 0
+        if written == len(data):
+            self._size += written
+            return
+        self.lost += len(data)
+        try:
+            os.ftruncate(self._fd, self._size)  # a torn entry would spoil those after it
+        except OSError:
+            pass  # no regular file: then nothing of it was kept either
+
+    def _rotate(self) -> None:
+        self._settle()
+        path = self._path
+        try:
+            # First what may fail: on a full disk the old file goes on.
+            fresh = self._open(path + ROTATION_SUFFIX, os.O_APPEND | os.O_TRUNC)
+        except OSError:
+            return
+        if self._max_files < 2:
+            os.unlink(path)
+        else:
+            extension = ".gz" if self._compress else ""
+            for number in range(self._max_files - 1, 1, -1):
+                _move(f"{path}.{number - 1}{extension}", f"{path}.{number}{extension}")
+            _move(path, f"{path}.1")
+        os.rename(path + ROTATION_SUFFIX, path)
+        os.close(self._fd)
+        self._fd, self._size = fresh, 0
+        if self._compress:
+            self._compressor = logcompress.start(f"{path}.1")
+
+    def _settle(self) -> None:
+        """Until the file before is compressed: its name is needed again."""
+        if self._compressor:
+            os.waitpid(self._compressor, 0)
+            self._compressor = 0
 
     def close(self) -> None:
+        self._settle()
         os.close(self._fd)
 
 
-def _entries(pieces: list[bytes], stream: str, time_ns: int) -> bytes:
-    """Lines that came in one read are a nanosecond apart: `logs --since` the time of one begins with that one."""
-    microseconds = time_ns // 1000
-    out: list[str] = []
-    for at in range(0, len(pieces), 1000):
-        seconds, fraction = divmod(microseconds + at // 1000, 1_000_000)
-        tail = f',"stream":"{stream}","time":"{rfc3339(seconds * 1_000_000_000)[:-1]}.{fraction:06d}'
-        out += [
-            f'{{"log":{encode_basestring_ascii(piece.decode(errors="replace"))}{tail}{nanoseconds}Z"}}\n'
-            for piece, nanoseconds in zip(pieces[at : at + 1000], _THREE_DIGITS, strict=False)
-        ]
-    return "".join(out).encode()
+def _move(source: str, target: str) -> None:
+    try:
+        os.rename(source, target)
+    except FileNotFoundError:
+        pass  # not so many yet

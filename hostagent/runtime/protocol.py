@@ -87,8 +87,8 @@ class Keep(Message):
 class Start(Message):
     """Make the container and start its first process."""
 
-    log_path: str
-    """json-file log; "" for none."""
+    log: dict[str, Any]
+    """Fields of a LogPlan."""
     open_stdin: bool
     stdin_once: bool
     await_network: bool
@@ -117,8 +117,6 @@ class Attach(Message):
     stderr: bool
     multiplexed: bool
     """8-byte frame headers, as Docker sends without a terminal."""
-    replay: bool = False
-    """First what the log holds."""
     stream: bool = True
     detach_keys: list[int] = field(default_factory=list)
     """Bytes that end the attachment when typed in a row; terminal only."""

@@ -13,7 +13,8 @@ import os
 from hostagent.kernel import fds
 from hostagent.runtime import messages, protocol, rights
 from hostagent.runtime import spec as specs
-from hostagent.runtime.logfile import JsonLog
+from hostagent.runtime.logdrivers import open_log
+from hostagent.runtime.logplan import LogPlan
 from hostagent.runtime.loop import Loop
 from hostagent.runtime.plan import plan
 from hostagent.runtime.processes import birth_certificate
@@ -77,7 +78,7 @@ def _talk() -> None:
     ours, theirs = fds.channel_pair()
     with ours, theirs:
         for message in (
-            protocol.Start("/log", False, False, True, True, 15),
+            protocol.Start(LogPlan("json-file", "/log").fields(), False, False, True, True, 15),
             protocol.Keep(),
             protocol.Await(False),
             protocol.Attach(True, True, True, True),
@@ -96,7 +97,8 @@ def _talk() -> None:
 def _stream() -> None:
     """A container that says a line and ends, with a client attached."""
     loop = Loop()
-    log = JsonLog(os.devnull)
+    log = open_log(LogPlan("json-file", os.devnull), loop)
+    assert log is not None
     session = Session(loop, log, False, lambda: None, lambda: setattr(loop, "running", False))
     stdin, stdin_writer = os.pipe2(os.O_CLOEXEC)
     session.set_stdin(stdin_writer)

@@ -24,11 +24,12 @@ from typing import NoReturn
 from hostagent.kernel import constants, fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import birth, builder, exitrecord, messages, protocol, waiters
-from hostagent.runtime.logfile import JsonLog
+from hostagent.runtime.logdrivers import open_log
+from hostagent.runtime.logfile import Log
+from hostagent.runtime.logplan import LogPlan
 from hostagent.runtime.loop import READ, WRITE, Loop
 from hostagent.runtime.processes import birth_certificate, exit_code, set_name, signal_child
 from hostagent.runtime.shim_exec import Execution
-from hostagent.runtime.shim_replay import replay
 from hostagent.runtime.spec import Home
 from hostagent.runtime.streams import Session
 from hostagent.runtime.waiters import Waiters
@@ -103,7 +104,7 @@ class Shim:
         self._home = Home("", None)
         self._makes_network = False
         self._child: birth.Child | None = None
-        self._log: JsonLog | None = None
+        self._log: Log | None = None
         self._pending: list[tuple[protocol.Attach, int]] = []
         self._session: Session | None = None
         self._execs: dict[str, Execution] = {}
@@ -319,7 +320,6 @@ class Shim:
     def _attach_now(self, message: protocol.Attach, client: int) -> None:
         assert self._session is not None
         streams = [name for name in ("stdout", "stderr") if getattr(message, name)]
-        earlier = tuple(replay(self._start.log_path, streams)) if message.replay and self._start else ()
         self._session.attach(
             client,
             streams=streams,
@@ -327,7 +327,6 @@ class Shim:
             multiplexed=message.multiplexed,
             detach_keys=bytes(message.detach_keys),
             early=message.early.encode("latin-1"),
-            replay=earlier,
             stay=message.stream,
         )
 
@@ -375,8 +374,7 @@ class Shim:
             fds.send_message(channel, messages.Build(message.open_stdin).encode())
         except OSError:
             pass  # it said why it ended
-        if message.log_path:
-            self._log = JsonLog(message.log_path)
+        self._log = open_log(LogPlan(**message.log), self._loop)
 
     def _hear_builder(self) -> None:
         assert self._builder is not None and self._start is not None
@@ -495,6 +493,8 @@ class Shim:
         # Before the pipes are emptied: without a PID namespace of its own, others may still write.
         self._remove_cgroup()
         self._session.drain()
+        if self._log:
+            self._log.close()
         self._phase = "exited"
         assert self._start is not None
         record = protocol.Exit(

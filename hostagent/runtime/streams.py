@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from hostagent.runtime.client import CHUNK, Client
-from hostagent.runtime.logfile import JsonLog
+from hostagent.runtime.logfile import Log
 from hostagent.runtime.loop import READ, WRITE, Loop
 
 DRAIN_MAX = 4 * 1024 * 1024
@@ -28,7 +28,7 @@ class Session:
     def __init__(
         self,
         loop: Loop,
-        log: JsonLog | None,
+        log: Log | None,
         close_stdin_at_eof: bool,
         on_detach: Callable[[], None],
         on_output_end: Callable[[], None],

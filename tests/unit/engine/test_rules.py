@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 
 from hostagent import wire
 from hostagent.engine import (
@@ -19,7 +18,7 @@ from hostagent.engine import (
 )
 from hostagent.engine.state import PublishedPort, State
 from hostagent.engine.views import ago
-from hostagent.errors import Invalid, Unsupported
+from hostagent.errors import Invalid
 from hostagent.model.image import Image, ImageConfig, Platform
 
 CONTAINER_ID = "ab" * 32
@@ -94,18 +93,6 @@ def test_detach_keys() -> None:
     assert detachkeys.parse("ctrl-[") == b"\x1b"
     with pytest.raises(Invalid):
         detachkeys.parse("ctrl-1")
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "option"),
-    [
-        ("log_config", wire.LogConfig(type="syslog"), "syslog"),
-    ],
-)
-def test_what_is_not_built_is_refused_by_name(field: str, value: object, option: str) -> None:
-    host = replace(wire.HostConfig(), **{field: value})
-    with pytest.raises(Unsupported, match=option):
-        validate.check(wire.ContainerCreate(image="x"), host)
 
 
 def test_every_host_field_is_built_or_refused() -> None:

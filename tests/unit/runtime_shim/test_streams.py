@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.runtime.logfile import JsonLog
+from hostagent.runtime.logfile import Log, LogFile
+from hostagent.runtime.loglines import JsonLines
 from hostagent.runtime.loop import Loop
 from hostagent.runtime.streams import HIGH, Session
 
@@ -63,7 +64,7 @@ class Process:
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
     loop = Loop()
-    log = JsonLog(str(tmp_path / "log"))
+    log = Log(LogFile(str(tmp_path / "log"), JsonLines({})))
     detached: list[bool] = []
     session = Session(loop, log, True, lambda: detached.append(True), lambda: None)
     stdin_read, stdin_write = os.pipe()
