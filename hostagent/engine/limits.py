@@ -17,6 +17,8 @@ MEMORY_MINIMUM = 6 * 1024 * 1024
 CPU_PERIODS = range(1_000, 1_000_001)
 """Microseconds, from the kernel's sched-bwc documentation."""
 CPU_QUOTA_MINIMUM = 1_000
+CPU_SHARES_MAXIMUM = 262_144
+"""The kernel brings what is beyond to the nearest in silence (kernel/sched/sched.h)."""
 BLKIO_WEIGHTS = range(10, 1_001)
 SWAPPINESS = range(101)
 OOM_SCORES = range(-1000, 1001)
@@ -214,6 +216,11 @@ class _Checking:
             )
         if host.cpu_shares < 0:
             raise Invalid("shares: invalid argument")
+        if not self.support.unified:  # v2 has weights, to which any number of shares can be brought
+            if host.cpu_shares == 1:
+                raise Invalid("the minimum allowed cpu-shares is 2")
+            if host.cpu_shares > CPU_SHARES_MAXIMUM:
+                raise Invalid(f"the maximum allowed cpu-shares is {CPU_SHARES_MAXIMUM}")
         if host.cpu_shares > 0 and not self.support.cpu_shares:
             self._discard(_NO_CGROUP.format("CPU shares", "Shares"), cpu_shares=0)
         if (host.cpu_period or host.cpu_quota) and not self.support.cpu_quota:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
+from hostagent.kernel import libc
+from hostagent.kernel.capabilities import CAP_SYS_RESOURCE
+from tests.leaks import TAG
 from tests.root.differential.conftest import Same
+from tests.servers.cgroups import children, remove_cgroup
 from tests.servers.engine import Engine
 from tests.servers.hostagent import Daemon
 
@@ -129,6 +134,79 @@ def test_a_limit_that_the_kernel_refuses_ends_the_start(both: tuple[Engine, Engi
         assert failed.code in (125, 128)
         assert "cpu.rt_runtime_us" in failed.err
         assert "invalid argument" in failed.err
+
+
+def test_a_parent_of_its_own(same: Same) -> None:
+    parent = f"/{TAG}-parent/inner"
+    try:
+        same(
+            "run",
+            "--name",
+            "box",
+            "--cgroupns",
+            "host",
+            "--cgroup-parent",
+            parent,
+            "busybox",
+            "cat",
+            "/proc/self/cgroup",
+        )
+        same("start", "-a", "box")
+        same("inspect", "-f", "{{.HostConfig.CgroupParent}}", "box")
+        assert not list(children(parent))
+    finally:
+        remove_cgroup(f"/{TAG}-parent")
+
+
+def test_a_parent_that_cannot_be(daemon: Daemon) -> None:
+    """A slice is systemd's to make; dockerd with its cgroupfs driver takes it for a path."""
+    for parent, said in (
+        ("web.slice", "is a systemd slice"),
+        ("/a/../b", "must name a cgroup below the root"),
+    ):
+        failed = daemon.engine.docker("run", "--cgroup-parent", parent, "busybox", "true")
+        assert (failed.code, said in failed.err) == (125, True)
+    assert daemon.engine.ok("ps", "-aq") == ""
+
+
+def test_a_parent_of_its_own_and_a_daemon_that_is_killed(daemon: Daemon) -> None:
+    """All that is asked of the cgroup afterwards finds it there."""
+    engine, parent = daemon.engine, f"/{TAG}-parent"
+    try:
+        engine.ok("run", "-d", "--name", "box", "--cgroup-parent", parent, "busybox", "sleep", "600")
+        engine.ok("pause", "box")
+        daemon.kill()
+        daemon.start()
+        assert engine.inspect("box", "{{.State.Status}}") == "paused"
+        engine.ok("unpause", "box")
+        assert len(engine.ok("top", "box", "-o", "pid").split()) == 2
+        engine.ok("update", "-c", "100", "box")
+        engine.ok("rm", "-f", "box")
+        assert not list(children(parent))
+    finally:
+        remove_cgroup(parent)
+
+
+def test_what_is_clamped_is_told(daemon: Daemon) -> None:
+    """dockerd fails where it lacks CAP_SYS_RESOURCE."""
+    if libc.capget()[0] >> CAP_SYS_RESOURCE & 1:
+        pytest.skip("here an engine may do all that a container can ask for")
+    done = daemon.engine.docker(
+        *("run", "--rm", "--oom-score-adj", "-500", "--ulimit", "nofile=9000000:9000000"),
+        *("busybox", "cat", "/proc/self/oom_score_adj"),
+    )
+    assert done.code == 0
+    assert "WARNING: oom_score_adj -500 left at" in done.err
+    assert "WARNING: RLIMIT_NOFILE of 9000000 lowered to" in done.err
+
+
+def test_kernel_memory_is_discarded(daemon: Daemon, old_docker_cli: Path) -> None:
+    """dockerd takes it for an old client, and its runtime ignores it in silence."""
+    done = daemon.engine.docker(
+        "run", "--name", "box", "--kernel-memory", "50m", "busybox", "true", cli=old_docker_cli
+    )
+    assert done.code == 0
+    assert "WARNING: Your kernel does not support kernel memory limit capabilities" in done.err
 
 
 def test_wrong_limits(both: tuple[Engine, Engine]) -> None:

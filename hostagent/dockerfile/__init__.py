@@ -1,0 +1,1 @@
+"""The Dockerfile language: text -> statements -> typed instructions. Pure; what they do is elsewhere."""
