@@ -16,6 +16,7 @@ from hostagent.api.application import Application
 from hostagent.daemon import options as configuration
 from hostagent.daemon.options import Options
 from hostagent.daemon.sockets import listening, notify
+from hostagent.engine import remap
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.containers import Containers
 from hostagent.engine.containervolumes import ContainerVolumes
@@ -97,8 +98,9 @@ async def serve(options: Options) -> None:
     containers = Containers(database, containers_directory, later)
     launcher = Launcher(str(options.run), shims_cgroup)
     links = Links(containers)
+    remapping = remap.configured(options.userns_remap)
     filters = SeccompCache(str(options.root / "seccomp"))
-    bundles = Bundles(containers, links, images, filters, options.cgroup_parent)
+    bundles = Bundles(containers, links, images, filters, options.cgroup_parent, remapping)
     endpoints = Endpoints(bridge)
     volume_store = VolumeStore(options.root, database, remove_tree)
     volumes = Volumes(volume_store, containers, events)
@@ -125,6 +127,7 @@ async def serve(options: Options) -> None:
         ),
         limits,
         links,
+        remapping,
         container_volumes,
         Logs(watch, LogConfig(type=options.log_driver, config=options.log_options)),
     )

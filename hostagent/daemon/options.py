@@ -11,7 +11,9 @@ from pathlib import Path
 from hostagent.errors import Invalid
 
 CONFIG = "/etc/pymachine/daemon.json"
-KNOWN_KEYS = frozenset({"registry-mirrors", "insecure-registries", "bip", "log-driver", "log-opts"})
+KNOWN_KEYS = frozenset(
+    {"registry-mirrors", "insecure-registries", "bip", "log-driver", "log-opts", "userns-remap"}
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Options:
     insecure: tuple[str, ...]
     log_driver: str
     log_options: dict[str, str]
+    userns_remap: str
+    """"", "default", USER or USER:GROUP."""
     debug: bool
 
 
@@ -47,6 +51,9 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--cgroup-parent", default="/pymachine", help="where containers' cgroups are made")
     parser.add_argument("--registry-mirror", action="append", default=[], metavar="URL")
     parser.add_argument("--insecure-registry", action="append", default=[], metavar="HOST[:PORT]")
+    parser.add_argument(
+        "--userns-remap", default="", metavar="USER[:GROUP]", help="whose subordinate IDs containers run with"
+    )
     parser.add_argument(
         "--log-driver", metavar="NAME", help="for containers that ask for none (default json-file)"
     )
@@ -68,6 +75,7 @@ def parse(arguments: Sequence[str]) -> Options:
         insecure=(*_strings(file, "insecure-registries"), *given.insecure_registry),
         log_driver=given.log_driver or str(file.get("log-driver", "json-file")),
         log_options={**_texts(file, "log-opts"), **_pairs(given.log_opt)},
+        userns_remap=given.userns_remap or str(file.get("userns-remap", "")),
         debug=given.debug,
     )
 

@@ -13,6 +13,7 @@ from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.links import Links
+from hostagent.engine.remap import Remap
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
@@ -40,7 +41,9 @@ class Bundles:
         images: ImageService,
         seccomp: SeccompCache,
         cgroup_parent: str,
+        remap: Remap | None,
     ) -> None:
+        self._remap = remap
         self._containers = containers
         self._links = links
         self._images = images
@@ -78,7 +81,7 @@ class Bundles:
     def write(self, container: Container, interface: Interface | None) -> None:
         """config.json, resolv.conf, hosts, hostname. They are rewritten at each start, so torn writes do not matter."""
         config, host = container.config, container.host
-        shared = namespaces.join(container, self._containers.find)
+        shared = namespaces.join(container, self._containers.find, self._remap)
         hostname = _hostname(shared.network or container)
         binds, tmpfs = container.mounts.binds, mountspec.parse_tmpfs(host)
         mountspec.check_read_only(host)
@@ -114,6 +117,7 @@ class Bundles:
                 device_rules=found.rules,
                 apparmor=security.apparmor_profile(host),
                 links=tuple(self._links.environment(container)),
+                mappings=self._remap.linux() if self._remap and shared.mapped else {},
             )
         )
         directory = Path(container.directory)

@@ -21,6 +21,7 @@ from hostagent.engine import (
     names,
     namespaces,
     ports,
+    remap,
     validate,
     views,
     waiting,
@@ -36,6 +37,7 @@ from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
 from hostagent.engine.links import settle as settle_links
 from hostagent.engine.logs import Logs
+from hostagent.engine.remap import Remap
 from hostagent.engine.system import System
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.image.service import ImageService
@@ -61,6 +63,7 @@ class Engine:
         system: System,
         limits: Limits,
         links: Links,
+        remapping: Remap | None,
         volumes: ContainerVolumes,
         logs: Logs,
     ) -> None:
@@ -72,6 +75,7 @@ class Engine:
         self._system = system
         self._limits = limits
         self._links = links
+        self._remap = remapping
         self._volumes = volumes
         self._logs = logs
 
@@ -89,6 +93,7 @@ class Engine:
         host = body.host_config or wire.HostConfig()
         mode = validate.network_mode(host)
         validate.check(body, host)
+        remap.check(self._remap, host)
         checked = self._limits.check(host)
         host = namespaces.settle(checked.host, self._containers.find)
         host = settle_links(host, self._containers.find)
@@ -302,7 +307,10 @@ class Engine:
 
     def info(self) -> wire.Info:
         images = len(self._images.list(False, {}))
-        return self._system.info(self._containers.all(), images, self._events.listeners)
+        answer = self._system.info(self._containers.all(), images, self._events.listeners)
+        if self._remap is None:
+            return answer
+        return replace(answer, security_options=[*(answer.security_options or ()), "name=userns"])
 
     def events(self, since: int | None, until: int | None, filters_: Filters) -> AsyncIterator[wire.Event]:
         events.check(filters_)

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from hostagent.engine import oci
 from hostagent.engine.container import Container
 from hostagent.engine.oci import Json
+from hostagent.engine.remap import Remap
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.kernel.cgroup_mounts import hierarchies
 from hostagent.runtime.mount_options import MOUNT_NAMESPACE_OPTION
@@ -33,6 +34,8 @@ class Shared:
     shm: Json | None
     network: Container | None
     """The container whose network it is; None for its own or the host's."""
+    mapped: bool
+    """Whether its root is another one than the host's."""
 
 
 def other(mode: str) -> str | None:
@@ -114,7 +117,7 @@ def _default_cgroupns() -> str:
     return "private" if all(tree.unified for tree in hierarchies()) else "host"
 
 
-def join(container: Container, find: Find) -> Shared:
+def join(container: Container, find: Find, remap: Remap | None) -> Shared:
     """At the start. Raises what dockerd says when the other container is not there, not running, or keeps its own."""
     host = container.host
     network = _networked(container, find) if other(host.network_mode) else None
@@ -136,7 +139,12 @@ def join(container: Container, find: Find) -> Shared:
         namespaces.append({"type": "uts"})
     if host.cgroupns_mode == "private":
         namespaces.append({"type": "cgroup"})
-    return Shared(tuple(namespaces), _shm(host, donor, find), network)
+    mapped = remap is not None and host.userns_mode != "host"
+    if mapped:
+        # Who shares a namespace shares the user namespace that it belongs to; of several the last counts, as in Docker.
+        sharers = [each for each in (network, donor, pid_holder) if each]
+        namespaces.append(_of(sharers[-1], "user", "user") if sharers else {"type": "user"})
+    return Shared(tuple(namespaces), _shm(host, donor), network, mapped)
 
 
 def network_of(container: Container, find: Find) -> Container:
@@ -207,7 +215,7 @@ def mounts_shm(host: HostConfig) -> bool:
     return any(os.path.normpath(target) == _HOST_SHM for target in targets)
 
 
-def _shm(host: HostConfig, donor: Container | None, find: Find) -> Json | None:
+def _shm(host: HostConfig, donor: Container | None) -> Json | None:
     """The mount of /dev/shm: one's own, the host's, the donor's (taken out of its mount namespace), or none."""
     if donor and donor.host.ipc_mode != "host":
         options = ("rbind", "rprivate", f"{MOUNT_NAMESPACE_OPTION}={_path(donor, 'mnt')}")

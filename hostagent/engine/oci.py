@@ -6,8 +6,8 @@ Source: OCI runtime-spec 1.1, and what `docker inspect` and /proc/mounts show in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -92,6 +92,8 @@ class Bundle:
     apparmor: str | None
     links: tuple[str, ...] = ()
     """NAME=value about linked containers."""
+    mappings: Json = field(default_factory=dict)
+    """uidMappings and gidMappings of a user namespace."""
 
 
 def render(bundle: Bundle) -> bytes:
@@ -123,17 +125,29 @@ def render(bundle: Bundle) -> bytes:
             "domainname": bundle.config.domainname or None if "uts" in kinds else None,
             "mounts": _mounts(bundle),
             "annotations": annotations,
-            "linux": {
+            "linux": bundle.mappings
+            | {
                 "namespaces": bundle.namespaces,
                 "cgroupsPath": bundle.cgroup,
                 "devices": bundle.device_nodes,
                 "resources": {**bundle.limits, "devices": bundle.device_rules},
                 "maskedPaths": host.masked_paths or (),
                 "readonlyPaths": host.readonly_paths or (),
-                "sysctl": {**(NETWORK_SYSCTLS if kinds.get("network") is False else {}), **host.sysctls},
+                "sysctl": {**_network_sysctls(kinds), **host.sysctls},
             },
         }
     )
+
+
+def _network_sysctls(kinds: Mapping[str, bool]) -> Mapping[str, str]:
+    """Of a new network namespace only. Groups of a user namespace cannot be named for ping."""
+    if kinds.get("network") is not False:
+        return {}
+    return {
+        key: value
+        for key, value in NETWORK_SYSCTLS.items()
+        if key != "net.ipv4.ping_group_range" or "user" not in kinds
+    }
 
 
 def process(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hostagent.kernel import constants as c
 from hostagent.kernel import fds, libc, process
 from hostagent.kernel.cgroup import Cgroup, Fork
-from hostagent.runtime import enter, init, program, rights
+from hostagent.runtime import enter, init, program, rights, timens, usergate
 from hostagent.runtime.plan import FilesystemPlan, plan
 from hostagent.runtime.spec import Home, Process, Spec
 
@@ -86,6 +86,9 @@ def fork_init(
         if cgroup is not None:
             warnings += cgroup.create(spec.resources)
         task = init.InitTask(spec, decided.plan, decided.rights, cgroup, tuple(joined), stdio, fifo, theirs)
+        if spec.namespace("user") is not None:
+            return _through_the_gate(task, ours, warnings, sibling)
+        timens.enter(spec)
         original = _enter_pid_namespace(spec)
         if cgroup is not None:
             forked = cgroup.fork(sibling)
@@ -107,6 +110,18 @@ def fork_init(
             os.close(fifo.directory)
 
 
+def _through_the_gate(task: init.InitTask, ours: socket.socket, warnings: list[str], sibling: bool) -> Child:
+    if not sibling:
+        libc.prctl(c.PR_SET_CHILD_SUBREAPER, 1)  # init is to be ours
+    try:
+        forked = usergate.fork(task)
+    except usergate.GateClosed as error:
+        task.channel.close()
+        data, _ = fds.recv_message(ours)
+        raise usergate.reason(data) or error from None
+    return Child(forked.pid, forked.pidfd, ours, tuple(warnings))
+
+
 def fork_exec(command: Process, home: Home, init_pid: int, stdio: Stdio | None) -> Child:
     """Start `command` in the running container whose init is `init_pid` (as the caller's /proc names it).
 
@@ -119,7 +134,11 @@ def fork_exec(command: Process, home: Home, init_pid: int, stdio: Stdio | None) 
     original = None
     try:
         with fds.owned(libc.pidfd_open(init_pid)) as init_pidfd:
-            task = enter.EnterTask(command, granted, cgroup, init_pid, init_pidfd, stdio, theirs)
+            extra = enter.further_namespaces(init_pid)
+            owner = enter.owner_of(init_pid) if extra & c.CLONE_NEWUSER else (0, 0)
+            task = enter.EnterTask(
+                command, granted, cgroup, init_pid, init_pidfd, stdio, theirs, extra, owner
+            )
             original = _follow_pid_namespace(init_pid)
             forked = cgroup.fork() if cgroup is not None else Fork(*process.fork())
             if forked.pid == 0:

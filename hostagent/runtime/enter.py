@@ -12,7 +12,7 @@ from hostagent.kernel import constants as c
 from hostagent.kernel import fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_mounts import Hierarchy
-from hostagent.runtime import program, rights
+from hostagent.runtime import idmap, program, rights
 from hostagent.runtime.finish import exec_program, report_and_exit
 from hostagent.runtime.messages import Console
 from hostagent.runtime.rights import Rights
@@ -32,6 +32,33 @@ class EnterTask:
     init_pidfd: int
     stdio: tuple[int, int, int] | None
     channel: socket.socket
+    further: int = 0
+    """CLONE_NEW* of namespaces beside those that every container has."""
+    owner: tuple[int, int] = (0, 0)
+    """The host's (uid, gid) of the root of the container's user namespace."""
+
+
+def further_namespaces(init_pid: int) -> int:
+    """The user and time namespace, where the container has its own: one cannot join a user namespace again."""
+    found = 0
+    for name, flag in (("user", c.CLONE_NEWUSER), ("time", c.CLONE_NEWTIME)):
+        try:
+            theirs, ours = os.stat(f"/proc/{init_pid}/ns/{name}"), os.stat(f"/proc/self/ns/{name}")
+        except FileNotFoundError:
+            continue  # a kernel without them
+        if not os.path.samestat(theirs, ours):
+            found |= flag
+    return found
+
+
+def owner_of(init_pid: int) -> tuple[int, int]:
+    """The host's IDs of the container's root: (0, 0) without a user namespace of its own."""
+    found = []
+    for name in ("uid_map", "gid_map"):
+        with fds.owned(os.open(f"/proc/{init_pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)) as fd:
+            ranges = idmap.parse(os.read(fd, 1 << 14).decode())
+        found.append(next((each.outside for each in ranges if each.inside == 0), 0))
+    return found[0], found[1]
 
 
 def run(task: EnterTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
@@ -45,8 +72,16 @@ def run(task: EnterTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
         rights.leave_host(task.rights)
         if task.cgroup is not None:
             _join(task.cgroup, task.init_pid, rest)
-        libc.setns(task.init_pidfd, _NAMESPACES)  # all at once (Linux 5.8); also moves root and cwd
+        if task.further & c.CLONE_NEWUSER:
+            rights.raise_limits(task.rights)
+            if task.stdio is not None:
+                rights.give_stdio(task.owner)
+        libc.setns(
+            task.init_pidfd, _NAMESPACES | task.further
+        )  # all at once (Linux 5.8); also moves root and cwd
         os.close(task.init_pidfd)
+        if task.further & c.CLONE_NEWUSER:
+            rights.become_root()
         os.setsid()
         if task.stdio is None:
             _open_console(task)

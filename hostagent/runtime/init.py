@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ from hostagent.runtime.plan import FilesystemPlan
 from hostagent.runtime.program import StartError
 from hostagent.runtime.rights import Rights
 from hostagent.runtime.spec import Spec
-from hostagent.runtime.steps import Stage, Step
+from hostagent.runtime.steps import BindMount, Stage, Step
 
 NAMESPACE_FLAGS = {
     "mount": c.CLONE_NEWNS,
@@ -58,37 +59,53 @@ class InitTask:
 def run(task: InitTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
     """Build the container around this process and become its program; join `rest` of the cgroup. Never returns."""
     with report_and_exit(task.channel):
-        program.forget_signals()
-        libc.prctl(c.PR_SET_DUMPABLE, 0)
-        os.umask(0)
+        leave_parent(task, rest)
+        enter_namespaces(task)
+        _become(task, Stage())
+
+
+def run_inside(task: InitTask, stage: Stage) -> NoReturn:
+    """The same for a process whose parent has left the host and entered the namespaces (usergate.py)."""
+    with report_and_exit(task.channel):
         os.setsid()
-        _take_fds(task)
-        rights.leave_host(task.rights)
-        if task.cgroup is not None:
-            task.cgroup.add(0, rest)
-        _enter_namespaces(task)
-        fds.send_message(task.channel, Namespaces().encode())
-        stage = Stage()
-        _execute(task.plan.build, stage)
-        if task.spec.process.terminal:
-            _open_console(task, stage)
-        _finish_network(task)
-        _name_host(task.spec)
-        _execute(task.plan.seal, stage)
-        os.close(stage.root)
-        exec_program(task.spec.process, task.rights, task.channel, task.spec.supervised, _waiter(task))
+        _become(task, stage)
 
 
-def _take_fds(task: InitTask) -> None:
+def leave_parent(task: InitTask, rest: tuple[Hierarchy, ...], keep: tuple[int, ...] = ()) -> None:
+    """Let go of what came with the fork, but for the fds in `keep`; join the cgroup."""
+    program.forget_signals()
+    libc.prctl(c.PR_SET_DUMPABLE, 0)
+    os.umask(0)
+    os.setsid()
+    _take_fds(task, keep)
+    rights.leave_host(task.rights)
+    if task.cgroup is not None:
+        task.cgroup.add(0, rest)
+
+
+def _become(task: InitTask, stage: Stage) -> NoReturn:
+    fds.send_message(task.channel, Namespaces().encode())
+    execute(task.plan.build, stage)
+    if task.spec.process.terminal:
+        _open_console(task, stage)
+    _finish_network(task)
+    _name_host(task.spec)
+    execute(task.plan.seal, stage)
+    os.close(stage.root)
+    exec_program(task.spec.process, task.rights, task.channel, task.spec.supervised, _waiter(task))
+
+
+def _take_fds(task: InitTask, kept: tuple[int, ...]) -> None:
     if task.stdio is not None:
         fds.install_stdio(*task.stdio)
-    keep = [0, 1, 2, task.channel.fileno(), *(fd for fd, _ in task.joined)]
+    keep = [0, 1, 2, task.channel.fileno(), *(fd for fd, _ in task.joined), *kept]
     if task.fifo is not None:
         keep.append(task.fifo.directory)
     fds.close_all_except(keep)
 
 
-def _enter_namespaces(task: InitTask) -> None:
+def enter_namespaces(task: InitTask, without: int = 0) -> None:
+    """Join what exists, make the rest, but for the flags in `without`."""
     for fd, flag in task.joined:
         libc.setns(fd, flag)
         os.close(fd)
@@ -96,16 +113,30 @@ def _enter_namespaces(task: InitTask) -> None:
     for kind, flag in NAMESPACE_FLAGS.items():
         if task.spec.makes(kind):
             flags |= flag
-    libc.unshare(flags)
+    libc.unshare(flags & ~without)
 
 
-def _execute(plan: tuple[Step, ...], stage: Stage) -> None:
+def execute(plan: Iterable[Step], stage: Stage) -> None:
+    """One step after the other. Raises StartError."""
     for step in plan:
-        try:
+        with _told(step):
             step.execute(stage)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise StartError("mount", error.errno or 0, f"cannot {step.describe()}: {reason}") from None
+
+
+def prepare(plan: Iterable[BindMount], stage: Stage) -> None:
+    """Open the sources of binds beforehand. Raises StartError."""
+    for step in plan:
+        with _told(step):
+            step.prepare(stage)
+
+
+@contextmanager
+def _told(step: Step) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StartError("mount", error.errno or 0, f"cannot {step.describe()}: {reason}") from None
 
 
 def _open_console(task: InitTask, stage: Stage) -> None:

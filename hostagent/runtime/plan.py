@@ -52,8 +52,12 @@ _IPC_SYSCTLS = frozenset(
 
 @dataclass(frozen=True)
 class FilesystemPlan:
-    """`build` runs at once, `seal` after the network is there."""
+    """`outer` runs outside of a user namespace (none without one), `build` at once, `seal` after the network is
+    there."""
 
+    target: str
+    """Where the root is mounted."""
+    outer: tuple[steps.Step, ...]
     build: tuple[steps.Step, ...]
     seal: tuple[steps.Step, ...]
 
@@ -67,6 +71,9 @@ def plan(spec: Spec, bundle: str) -> FilesystemPlan:
     if shared:
         build.append(steps.IsolateParent(os.path.realpath(root)))
     build.append(_root(spec, root))
+    outer: tuple[steps.Step, ...] = ()
+    if spec.namespace("user") is not None:
+        outer, build = tuple(build), [steps.Propagate(c.MS_SLAVE | c.MS_REC)]
     for mount in spec.mounts:
         if mount.destination != "/":
             build += _mounts(mount, bundle, spec)
@@ -79,7 +86,7 @@ def plan(spec: Spec, bundle: str) -> FilesystemPlan:
     if spec.root_readonly:
         seal.append(steps.ReadonlyRoot())
     seal.append(steps.PivotRoot(before if spec.root_propagation else 0))
-    return FilesystemPlan(tuple(build), tuple(seal))
+    return FilesystemPlan(root, outer, tuple(build), tuple(seal))
 
 
 def _propagation(spec: Spec) -> int:
@@ -124,6 +131,10 @@ def _mounts(mount: Mount, bundle: str, spec: Spec) -> list[steps.Step]:
         return _cgroups(mount, options, hierarchies())
     if mount.kind == "cgroup" and spec.namespace("cgroup") is None and spec.cgroups_path:
         return [_own_cgroup(mount, options, spec.cgroups_path)]
+    if mount.kind == "cgroup2" and not (spec.namespace("user") is None or spec.makes("cgroup")):
+        # The host's tree cannot be mounted anew from a user namespace: what is mounted already is bound.
+        place = next((tree.mountpoint for tree in hierarchies() if tree.unified), "/sys/fs/cgroup")
+        return [steps.BindMount(place, mount.destination, True, _attributes(options))]
     if not options.bind and mount.kind != "bind":
         plain = mount.kind in {"proc", "sysfs"}
         return [steps.MountFilesystem(mount.kind, mount.source, mount.destination, options, plain)]

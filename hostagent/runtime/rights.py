@@ -168,6 +168,29 @@ def become(rights: Rights, identity: Identity) -> None:
             capabilities.raise_ambient(caps.ambient)
 
 
+def raise_limits(rights: Rights) -> None:
+    """Hard limits go up only outside of a user namespace; `become` sets them later, which is then a lowering."""
+    for number, _, hard in rights.rlimits:
+        soft, old = resource.getrlimit(number)
+        if _above(hard, old):
+            resource.setrlimit(number, (soft, hard))
+
+
+def give_stdio(owner: tuple[int, int]) -> None:
+    """Pipes are opened again by name (/dev/stdout), which wants an owner that the user namespace knows."""
+    for fd in (0, 1, 2):
+        if os.fstat(fd).st_rdev != os.makedev(1, 3):
+            os.fchown(fd, *owner)
+
+
+def become_root() -> None:
+    """Of the user namespace that was just entered, where the host's root is nobody."""
+    os.setgroups(())
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    libc.prctl(c.PR_SET_DUMPABLE, 0)
+
+
 def of_user(rights: Rights, uid: int) -> Rights:
     """Only root keeps capabilities over execve; another user's are granted by file capabilities, up to the bounding
     set. Those that it would lose are not held before either (PID 1 of --init stays as it is)."""

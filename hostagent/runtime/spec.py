@@ -17,6 +17,7 @@ from hostagent.errors import Invalid, Unsupported
 from hostagent.kernel import capabilities
 from hostagent.kernel.capabilities import CapabilitySets
 from hostagent.kernel.resources import Resources
+from hostagent.runtime.idmap import NO_MAPPINGS, IdMappings, Range
 from hostagent.runtime.spec_fields import Fields
 from hostagent.runtime.spec_resources import device_number, resources
 
@@ -26,7 +27,8 @@ SECCOMP_ANNOTATION = "org.pymachine.seccomp"
 INIT_ANNOTATION = "org.pymachine.init"
 """"true": PID 1 stays ours, reaps and passes signals on; the command is its child (`docker run --init`)."""
 
-_NAMESPACES = frozenset({"mount", "pid", "uts", "ipc", "network", "cgroup"})
+_NAMESPACES = frozenset({"mount", "pid", "uts", "ipc", "network", "cgroup", "user", "time"})
+_CLOCKS = frozenset({"monotonic", "boottime"})
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,20 @@ class Spec:
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
     root_propagation: str | None = None
+    mappings: IdMappings = NO_MAPPINGS
+    time_offsets: tuple[tuple[str, int, int], ...] = ()
+    """(clock, seconds, nanoseconds) of a new time namespace."""
     seccomp_path: str | None = None
     supervised: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     def namespace(self, kind: str) -> Namespace | None:
         return next((namespace for namespace in self.namespaces if namespace.kind == kind), None)
+
+    def namespace_path(self, kind: str) -> str | None:
+        """Of an existing namespace that is to be joined."""
+        namespace = self.namespace(kind)
+        return namespace.path if namespace is not None else None
 
     @property
     def home(self) -> Home:
@@ -158,14 +168,14 @@ def parse(text: bytes | str) -> Spec:
     linux = top.child("linux")
     if top.has("hooks"):
         raise Unsupported("config.json: hooks are not supported")
-    for name in ("uidMappings", "gidMappings", "intelRdt", "timeOffsets", "personality"):
+    for name in ("intelRdt", "personality"):
         if linux.has(name):
             raise Unsupported(f"config.json: linux.{name} is not supported")
     root_path = root.string("path")
     if root_path is None:
         raise Invalid("config.json: root.path is missing")
     annotations = {key: str(value) for key, value in top.mapping("annotations").items()}
-    return Spec(
+    spec = Spec(
         process=_process(top.child("process")),
         root_path=root_path,
         root_readonly=root.boolean("readonly"),
@@ -180,10 +190,48 @@ def parse(text: bytes | str) -> Spec:
         masked_paths=linux.strings("maskedPaths"),
         readonly_paths=linux.strings("readonlyPaths"),
         root_propagation=linux.string("rootfsPropagation"),
+        mappings=IdMappings(
+            tuple(_range(entry) for entry in linux.children("uidMappings")),
+            tuple(_range(entry) for entry in linux.children("gidMappings")),
+        ),
+        time_offsets=tuple(
+            _offset(linux.child("timeOffsets"), clock) for clock in linux.mapping("timeOffsets")
+        ),
         seccomp_path=annotations.get(SECCOMP_ANNOTATION),
         supervised=annotations.get(INIT_ANNOTATION) == "true",
         annotations=annotations,
     )
+    _check_namespaces(spec)
+    return spec
+
+
+def _check_namespaces(spec: Spec) -> None:
+    """Mappings and offsets belong to namespaces (runtime-spec, config-linux)."""
+    if spec.namespace("user") is not None:
+        spec.mappings.root  # noqa: B018 - raises Invalid
+        if spec.namespace_path("mount"):
+            raise Unsupported(
+                "config.json: a user namespace together with an existing mount namespace is not supported"
+            )
+    elif spec.mappings != NO_MAPPINGS:
+        raise Invalid("config.json: linux.uidMappings and gidMappings need a namespace of type user")
+    if spec.time_offsets and not spec.makes("time"):
+        raise Invalid("config.json: linux.timeOffsets needs a new namespace of type time")
+
+
+def _range(entry: Fields) -> Range:
+    numbers = [entry.number(name) for name in ("containerID", "hostID", "size")]
+    inside, outside, size = (-1 if number is None else number for number in numbers)
+    if min(inside, outside) < 0 or size < 1:
+        raise Invalid(f"config.json: {entry.name('')} needs containerID, hostID and a size above 0")
+    return Range(inside, outside, size)
+
+
+def _offset(entry: Fields, clock: str) -> tuple[str, int, int]:
+    if clock not in _CLOCKS:
+        raise Invalid(f"config.json: {entry.name(clock)}: clocks are {', '.join(sorted(_CLOCKS))}")
+    offset = entry.child(clock)
+    return clock, offset.number("secs") or 0, offset.number("nanosecs") or 0
 
 
 def parse_process(document: object) -> Process:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hostagent.kernel import constants as c
@@ -26,6 +28,12 @@ class Stage:
     """Where the steps work: `root` is an O_PATH fd of the new root once there is one."""
 
     root: int = -1
+    user_namespace: int = -1
+    """An fd of the container's user namespace, while the host's root is still at work."""
+    owner: tuple[int, int] = (0, 0)
+    """The host's (uid, gid) of the container's root."""
+    trees: dict[str, int] = field(default_factory=dict)
+    """Detached copies of bind sources by destination, opened before a user namespace was entered."""
 
 
 class Step(Protocol):
@@ -86,15 +94,45 @@ class OverlayRoot:
             opened.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
             return proc_name(opened[-1])
 
+        if stage.user_namespace >= 0:
+            self._shift(stage.user_namespace)
         try:
             options = ["lowerdir=" + ":".join(name(path) for path in self.lower)]
             if self.upper and self.work:
                 options += [f"upperdir={name(self.upper)}", f"workdir={name(self.work)}"]
-            libc.mount("overlay", self.target, "overlay", self.flags, ",".join([*options, *self.other]))
+            with _acting_as(stage.owner):
+                libc.mount("overlay", self.target, "overlay", self.flags, ",".join([*options, *self.other]))
         finally:
             for fd in opened:
                 os.close(fd)
         stage.root = os.open(self.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def _shift(self, user_namespace: int) -> None:
+        """Layers and upper directory on top of themselves, with owners as the user namespace maps them; on disk they
+        stay what they are. Overlay wants its upper and work directory on one mount."""
+        folders = [*self.lower, *({os.path.dirname(path) for path in (self.upper, self.work) if path})]
+        for folder in folders:
+            with owned(libc.open_tree(c.AT_FDCWD, folder, c.OPEN_TREE_CLONE)) as tree:
+                libc.mount_setattr(
+                    tree, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_IDMAP, userns_fd=user_namespace
+                )
+                libc.move_mount(tree, "", c.AT_FDCWD, folder, c.MOVE_MOUNT_F_EMPTY_PATH)
+
+
+@contextmanager
+def _acting_as(owner: tuple[int, int]) -> Iterator[None]:
+    """Overlay keeps its mounter's identity and works on the layers with it: one that they know, with all its rights."""
+    if owner == (0, 0):
+        yield
+        return
+    effective, permitted, inheritable = libc.capget()
+    libc.setfsids(*owner)
+    libc.capset(effective, permitted, inheritable)
+    try:
+        yield
+    finally:
+        libc.setfsids(0, 0)
+        libc.capset(effective, permitted, inheritable)
 
 
 @dataclass(frozen=True)
@@ -157,12 +195,20 @@ class BindMount:
         part = f"/{self.subpath}" if self.subpath else ""
         return f"bind {self.source}{part} to {self.destination}"
 
+    def prepare(self, stage: Stage) -> None:
+        """Open the source now, as the host's root, for an `execute` that may not reach it."""
+        tree = self._copy()
+        stage.trees[self.destination] = tree
+        self._change(tree)
+
     def execute(self, stage: Stage) -> None:
-        with owned(self._copy()) as tree:
+        prepared = stage.trees.pop(self.destination, -1)
+        with owned(prepared if prepared >= 0 else self._copy()) as tree:
             directory = stat.S_ISDIR(os.fstat(tree).st_mode)
             make = mkdirs_in_root if directory else touch_in_root
             with owned(make(stage.root, self.destination)) as target:
-                self._change(tree)
+                if prepared < 0:
+                    self._change(tree)
                 flags = c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH
                 libc.move_mount(tree, "", target, "", flags)
 

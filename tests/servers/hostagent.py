@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,8 +24,8 @@ SOURCE = Path(__file__).resolve().parents[2]
 class Daemon:
     """A daemon that tests may kill and start again; containers belong to the namespace, not to it."""
 
-    def __init__(self, engine: Engine, work: Path, parent: str) -> None:
-        self.engine, self._work, self._parent = engine, work, parent
+    def __init__(self, engine: Engine, work: Path, parent: str, options: Sequence[str] = ()) -> None:
+        self.engine, self._work, self._parent, self._options = engine, work, parent, options
         self._process: subprocess.Popen[bytes] | None = None
         self._log = work / "daemon.log"
         self._shapes = work / "shapes"
@@ -154,12 +154,12 @@ class Daemon:
             "--cgroup-parent",
             self._parent,
         ]
-        return [*command, "--insecure-registry", f"127.0.0.1:{REGISTRY_PORT}"]
+        return [*command, "--insecure-registry", f"127.0.0.1:{REGISTRY_PORT}", *self._options]
 
 
 @contextmanager
-def hostagent(cli: Path) -> Iterator[Daemon]:
-    """A running daemon; `cli` is the docker client that its Engine uses."""
+def hostagent(cli: Path, *options: str, files: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+    """A running daemon; `cli` is the docker client that its Engine uses. `files` are the host's as it sees them."""
     with (
         tempfile.TemporaryDirectory(prefix="pmt-agent-", ignore_cleanup_errors=True) as name,
         Namespace() as outside,
@@ -169,7 +169,11 @@ def hostagent(cli: Path) -> Iterator[Daemon]:
         engine = Engine("hostagent", work / "docker.sock", work / "share", inside, cli)
         engine.share.mkdir()
         give_uplink(inside, outside)
-        daemon = Daemon(engine, work, parent)
+        for path, text in (files or {}).items():
+            own = work / path.replace("/", "_")
+            own.write_text(text)
+            inside.run(["mount", "--bind", str(own), path])
+        daemon = Daemon(engine, work, parent, options)
         try:
             daemon.start()
             yield daemon

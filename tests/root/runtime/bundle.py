@@ -131,6 +131,8 @@ class Bundle:
         except Exception:
             for fd in streams.values():
                 os.close(fd)
+            Cgroup(spec.cgroups_path).delete()
+            Cgroup(os.path.dirname(spec.cgroups_path)).delete()
             raise
         finally:
             for fd in inner or ():

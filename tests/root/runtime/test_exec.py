@@ -64,7 +64,7 @@ def test_a_cwd_that_leads_outside_is_refused(bundle: Bundle) -> None:
 
 
 def test_ends_with_the_container(bundle: Bundle) -> None:
-    with bundle.running(bundle.document(["sh", "-c", "sleep 0.2"])) as container:
+    with bundle.running(bundle.document(["sh", "-c", "sleep 1"])) as container:
         assert talk(container) is None
         result = execute(container, ["sleep", "100"])
         assert result.code == 137

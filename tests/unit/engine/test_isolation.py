@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostagent import wire
-from hostagent.engine import devices, mountspec, namespaces, seccompprofile, security
+from hostagent.engine import devices, mountspec, namespaces, remap, seccompprofile, security
 from hostagent.errors import EngineError, Invalid
 from hostagent.kernel import mountinfo, seccomp
 from hostagent.runtime import users
@@ -133,3 +134,30 @@ def test_further_groups() -> None:
     assert users.further_groups(["staff", "4711", "123"], text) == (50, 4711, 7)
     with pytest.raises(users.UnknownUserError, match="Unable to find group ghosts"):
         users.further_groups(["ghosts"], text)
+
+
+def test_subordinate_ids(tmp_path: Path) -> None:
+    subuid, subgid = tmp_path / "subuid", tmp_path / "subgid"
+    subuid.write_text("nobody:1000:10\nother:5:5\nnobody:3000:20\nbroken\n")
+    subgid.write_text("nogroup:7:70\n")
+    found = remap.configured("nobody:nogroup", subuid, subgid)
+    assert found == remap.Remap(((1000, 10), (3000, 20)), ((7, 70),))
+    assert found.linux()["uidMappings"] == [
+        {"containerID": 0, "hostID": 1000, "size": 10},
+        {"containerID": 10, "hostID": 3000, "size": 20},
+    ]
+    assert remap.configured("", subuid, subgid) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("root", "root cannot be remapped"),
+        ("ghost-user", "no user"),
+        ("nobody:ghosts", "no group"),
+        ("daemon", "no line"),
+    ],
+)
+def test_no_subordinate_ids(tmp_path: Path, value: str, text: str) -> None:
+    with pytest.raises(Invalid, match=text):
+        remap.configured(value, tmp_path / "subuid", tmp_path / "subgid")

@@ -1,0 +1,87 @@
+"""A daemon with userns-remap: containers' root is an ordinary user of the host's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.engine import Engine
+from tests.servers.hostagent import Daemon, hostagent
+
+pytestmark = pytest.mark.root
+
+BASE = 200_000
+SUBORDINATE = {"/etc/subuid": f"nobody:{BASE}:65536\n", "/etc/subgid": f"nogroup:{BASE}:65536\n"}
+
+
+@pytest.fixture(scope="module")
+def remapped(docker_cli: Path, busybox_tar: Path) -> Iterator[Daemon]:
+    with hostagent(docker_cli, "--userns-remap", "nobody:nogroup", files=SUBORDINATE) as daemon:
+        daemon.engine.ok("load", "-i", str(busybox_tar))
+        yield daemon
+
+
+@pytest.fixture
+def engine(remapped: Daemon) -> Iterator[Engine]:
+    yield remapped.engine
+    remapped.engine.clean()
+    left = remapped.residue()
+    assert not left, "left on the host by the engine:\n  " + "\n  ".join(left)
+
+
+def test_root_inside_is_nobody_outside(engine: Engine, remapped: Daemon) -> None:
+    engine.ok("run", "-d", "--name", "box", "-p", "18080:80", "busybox", "httpd", "-f", "-h", "/etc")
+    pid = engine.inspect("box", "{{.State.Pid}}")
+    owner = engine.namespace.run(["stat", "-c", "%u", f"/proc/{pid}/root/etc"]).stdout.strip()
+    assert owner == str(BASE)
+    script = "id -u; cat /proc/self/uid_map; stat -c %u /etc/hosts /etc/passwd; echo x >> /etc/hosts; echo y > /new"
+    shown = engine.ok("exec", "box", "sh", "-c", script).split()
+    assert shown == ["0", "0", str(BASE), "65536", "0", "0"]
+    assert (
+        "root:"
+        in engine.namespace.run(["busybox", "wget", "-q", "-O-", "http://127.0.0.1:18080/passwd"]).stdout
+    )
+    assert engine.ok("exec", "-t", "box", "tty") == "/dev/pts/0"
+    engine.ok("restart", "-t", "0", "box")
+    assert engine.ok("exec", "box", "cat", "/new") == "y"
+    assert "name=userns" in engine.ok("info", "-f", "{{.SecurityOptions}}")
+
+
+def test_output_and_exit_code(engine: Engine) -> None:
+    script = "echo out > /dev/stdout; echo err > /dev/stderr; exit 3"
+    done = engine.docker("run", "--rm", "-u", "www", "busybox", "sh", "-c", script)
+    assert (done.code, done.out, done.err) == (3, "out\n", "err\n")
+    assert engine.docker("run", "--rm", "busybox", "nosuch").code == 127
+    assert engine.docker("run", "-i", "--rm", "busybox", "cat", stdin="hello\n").out == "hello\n"
+    assert engine.ok("run", "--rm", "--init", "busybox", "sh", "-c", "cat /proc/1/comm") == "init"
+
+
+def test_a_container_of_the_host_s_users(engine: Engine) -> None:
+    shown = engine.ok(
+        "run", "--rm", "--userns", "host", "--privileged", "busybox", "cat", "/proc/self/uid_map"
+    )
+    assert shown.split() == ["0", "0", str(2**32 - 1)]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--privileged"], "privileged mode is incompatible with user namespaces"),
+        (["--network", "host"], "cannot share the host's network namespace when user namespaces are enabled"),
+        (["--pid", "host"], "cannot share the host PID namespace when user namespaces are enabled"),
+    ],
+)
+def test_what_it_rules_out(engine: Engine, options: list[str], text: str) -> None:
+    done = engine.docker("run", "--rm", *options, "busybox", "true")
+    assert (done.code, text in done.err) == (125, True)
+
+
+def test_sharing_with_another_container(engine: Engine) -> None:
+    engine.ok("run", "-d", "--name", "donor", "--ipc", "shareable", "busybox", "sleep", "60")
+    script = "readlink /proc/self/ns/user; echo seen > /dev/shm/file; ls -l /dev/shm; ps | grep -c sleep"
+    shared = ("--network", "container:donor", "--ipc", "container:donor", "--pid", "container:donor")
+    user, *_ = engine.ok("run", "--rm", *shared, "busybox", "sh", "-c", script).splitlines()
+    assert user == engine.ok("exec", "donor", "readlink", "/proc/self/ns/user")
+    assert engine.ok("exec", "donor", "cat", "/dev/shm/file") == "seen"
