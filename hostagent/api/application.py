@@ -7,12 +7,23 @@ import logging
 import socket
 from urllib.parse import unquote
 
-from hostagent.api import archive, containers, control, exec, images, system, unbuilt, version, volumes
+from hostagent.api import (
+    archive,
+    containers,
+    control,
+    exec,
+    images,
+    machine,
+    system,
+    unbuilt,
+    version,
+    volumes,
+)
 from hostagent.api.bridge import Bridges
 from hostagent.api.exchange import Action, Exchange
 from hostagent.api.http import BUFFER, Connection
 from hostagent.api.message import Answer, Reply, Request, error_reply
-from hostagent.api.ports import Control, Engine, Files, Images, Volumes
+from hostagent.api.ports import Control, Engine, Files, Images, Shims, Volumes
 from hostagent.api.query import Query
 from hostagent.api.router import Route, Router
 from hostagent.api.streams import chunked_head, content_type, upgrade_head
@@ -34,6 +45,7 @@ class Application:
         control_service: Control,
         files: Files,
         volumes_: Volumes,
+        shims: Shims,
     ) -> None:
         self._router = Router()
         self._bridges = Bridges()
@@ -45,6 +57,7 @@ class Application:
             *images.routes(engine, images_service),
             *archive.routes(files),
             *volumes.routes(volumes_),
+            *machine.routes(shims),
             *unbuilt.routes(engine),
         ):
             self._router.add(method, pattern, route)

@@ -166,6 +166,12 @@ class Files(Protocol):
         """All files but those of mounts."""
 
 
+class Shims(Protocol):
+    """The keepers of containers that run."""
+
+    def list(self) -> Sequence[wire.ShimFact]: ...
+
+
 class Volumes(Protocol):
     """Volumes of this host."""
 

@@ -39,6 +39,7 @@ from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.roots import Roots
 from hostagent.engine.seccompcache import SeccompCache
+from hostagent.engine.shims import Shims
 from hostagent.engine.stats import Statistics
 from hostagent.engine.system import System
 from hostagent.engine.top import Processes
@@ -144,7 +145,7 @@ async def serve(options: Options) -> None:
         Statistics(containers, bundles),
         Processes(containers, bundles, events),
     )
-    application = Application(engine, images, control, files, volumes)
+    application = Application(engine, images, control, files, volumes, Shims(containers))
     for listener in sockets:
         await application.listen(listener)
     health.resume()

@@ -35,6 +35,8 @@ from hostagent.runtime import exitrecord, protocol
 log = logging.getLogger(__name__)
 
 HELLO_LIMIT = 10.0
+UNLOCK_TRIES = 200
+"""Of 50 ms each."""
 REBOOTED = 255
 """Exit code of a container that ran when its host went down, as dockerd records it."""
 
@@ -141,8 +143,6 @@ class Reconciler:
         if not status.done() or status.result().phase != "running":
             # Ended, or never finished its start: it goes away by itself, and its record says how it was.
             await asyncio.wait({link.closed}, timeout=HELLO_LIMIT)
-            if not link.closed.done() and shims.end(container.directory):
-                log.warning("the shim of container %s did not answer: killed", container.id[:12])
             link.leave()
             await self._until_unlocked(container)
             return False
@@ -151,6 +151,7 @@ class Reconciler:
 
     def _adopt(self, container: Container, link: ShimLink, status: protocol.Status) -> None:
         container.link = link
+        link.version = status.version
         self._endpoints.adopt(container)
         self._lifecycle.adopt(container, status)
         self._lifecycle.watch_link(container, link)
@@ -158,8 +159,10 @@ class Reconciler:
 
     @staticmethod
     async def _until_unlocked(container: Container) -> None:
-        """A shim that no longer listens is on its way out."""
-        for _ in range(100):
+        """A shim that no longer listens is on its way out; one that stays (stopped, say) is killed."""
+        for attempt in range(UNLOCK_TRIES):
             if not shims.lock_held(container.directory):
                 return
+            if attempt == UNLOCK_TRIES // 2 and shims.end(container.directory):
+                log.warning("the shim of container %s did not answer: killed", container.id[:12])
             await asyncio.sleep(0.05)

@@ -30,6 +30,8 @@ class ShimLink:
         self._outbox: deque[tuple[protocol.Message, tuple[int, ...]]] = deque()
         self.heard = False
         """Whether the shim ever said anything: if not, its birth failed."""
+        self.version = protocol.VERSION
+        """Of the protocol that the shim speaks: ours, until an older one says otherwise."""
         self._unheard: list[tuple[protocol.Message, tuple[int, ...]]] = []
         """What was sent to a shim that has not said anything: it may never be born, and then nobody has got it."""
         self.closed: asyncio.Future[None] = self._loop.create_future()

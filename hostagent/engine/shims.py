@@ -8,6 +8,8 @@ import os
 import signal
 from typing import Any
 
+from hostagent import wire
+from hostagent.engine.containers import Containers
 from hostagent.kernel import libc
 from hostagent.runtime import exitrecord, processes
 
@@ -56,3 +58,23 @@ def end(directory: str) -> bool:
     finally:
         os.close(pidfd)
     return False
+
+
+class Shims:
+    """Which code keeps which container: a shim runs what it was born with for as long as its container runs."""
+
+    def __init__(self, containers: Containers) -> None:
+        self._containers = containers
+
+    def list(self) -> list[wire.ShimFact]:
+        """Of all containers that run; `current` is false for what a restart of the container would renew."""
+        return [
+            wire.ShimFact(
+                id=each.id,
+                name=each.name,
+                protocol=each.link.version,
+                current=certificate(each.directory).get("code") == processes.CODE,
+            )
+            for each in self._containers.all()
+            if each.link is not None and each.state.pid
+        ]

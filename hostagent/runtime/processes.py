@@ -5,6 +5,7 @@ Files are read and written by fd: Python's text files would dirty a quarter of a
 
 from __future__ import annotations
 
+import json
 import os
 
 from hostagent.kernel import libc
@@ -12,6 +13,10 @@ from hostagent.kernel.title import Title
 from hostagent.runtime.exitrecord import boot_id
 
 _STAT_MAX = 4096
+
+CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""The tree that hostagent was imported from: each version of the agent has its own (docs/on-disk-layout.md)."""
+_CODE = json.dumps(CODE)
 
 
 TITLE = Title()
@@ -25,9 +30,11 @@ def set_name(name: str, line: str) -> None:
 
 def birth_certificate() -> bytes:
     """What tells this process from any other that ever had its pid, as a JSON object: pid, start (proc(5), stat,
-    field 22), and which boot."""
+    field 22), which boot, and where the code is that it runs for life."""
     pid = os.getpid()
-    return f'{{"pid": {pid}, "start": {start_ticks(pid)}, "boot_id": "{boot_id()}"}}'.encode()
+    return (
+        f'{{"pid": {pid}, "start": {start_ticks(pid)}, "boot_id": "{boot_id()}", "code": {_CODE}}}'.encode()
+    )
 
 
 def start_ticks(pid: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hostagent.errors import EngineError
+from hostagent.errors import EngineError, Unavailable
 
 SCHEMA = Path(__file__).parent / "schema"
 
@@ -19,6 +19,9 @@ SCHEMA = Path(__file__).parent / "schema"
 class DatabaseFull(EngineError):
     """A write was refused for lack of space."""
 
+
+FORMAT = 1
+"""Raised when an engine of before would misread what this one writes (docs/adr/0011)."""
 
 Value = str | int | float | bytes | None
 
@@ -40,6 +43,14 @@ class Database:
         self._migrate()
 
     def _migrate(self) -> None:
+        found: int = self.query("PRAGMA user_version")[0]["user_version"]
+        if found > FORMAT:
+            raise Unavailable(
+                f"{self._path} was written by a newer hostagent (format {found}, this one reads up to {FORMAT}): "
+                "start that version again"
+            )
+        if found < FORMAT:
+            self.execute(f"PRAGMA user_version = {FORMAT}")
         self._connection.execute("CREATE TABLE IF NOT EXISTS schema_applied (name TEXT PRIMARY KEY)")
         applied = {row["name"] for row in self.query("SELECT name FROM schema_applied")}
         for script in sorted(SCHEMA.glob("*.sql")):

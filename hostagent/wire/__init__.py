@@ -51,6 +51,7 @@ from hostagent.wire.image import (
     RootFS,
 )
 from hostagent.wire.inside import FilesystemChange, PathStat, Top
+from hostagent.wire.machine import ShimFact
 from hostagent.wire.network import (
     EndpointIPAMConfig,
     EndpointSettings,
@@ -141,6 +142,7 @@ __all__ = [
     "RestartPolicy",
     "RootFS",
     "Runtime",
+    "ShimFact",
     "Stats",
     "SummaryHostConfig",
     "SummaryNetworkSettings",

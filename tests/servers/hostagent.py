@@ -30,6 +30,8 @@ class Daemon:
         self._log = work / "daemon.log"
         self._shapes = work / "shapes"
         self._reported: set[str] = set()
+        self.source = SOURCE
+        """The tree whose code the next start runs."""
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -40,7 +42,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 # nsenter goes to the root folder of the mount namespace: say where the code is.
-                env=os.environ | {"PYTHONPATH": str(SOURCE)},
+                env=os.environ | {"PYTHONPATH": str(self.source)},
             )
         adopt(self._process.pid)
         deadline = time.monotonic() + START_SECONDS
@@ -158,8 +160,11 @@ class Daemon:
 
 
 @contextmanager
-def hostagent(cli: Path, *options: str, files: Mapping[str, str] | None = None) -> Iterator[Daemon]:
-    """A running daemon; `cli` is the docker client that its Engine uses. `files` are the host's as it sees them."""
+def hostagent(
+    cli: Path, *options: str, files: Mapping[str, str] | None = None, source: Path = SOURCE
+) -> Iterator[Daemon]:
+    """A running daemon of the tree `source`; `cli` is the docker client that its Engine uses. `files` are the host's
+    as it sees them."""
     with (
         tempfile.TemporaryDirectory(prefix="pmt-agent-", ignore_cleanup_errors=True) as name,
         Namespace() as outside,
@@ -174,6 +179,7 @@ def hostagent(cli: Path, *options: str, files: Mapping[str, str] | None = None) 
             own.write_text(text)
             inside.run(["mount", "--bind", str(own), path])
         daemon = Daemon(engine, work, parent, options)
+        daemon.source = source
         try:
             daemon.start()
             yield daemon

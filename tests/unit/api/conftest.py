@@ -13,7 +13,7 @@ import h11
 import pytest
 
 from hostagent.api.application import Application
-from tests.unit.api.fake_engine import FakeControl, FakeEngine, FakeFiles, FakeImages, FakeVolumes
+from tests.unit.api.fake_engine import FakeControl, FakeEngine, FakeFiles, FakeImages, FakeShims, FakeVolumes
 
 
 @dataclass
@@ -86,7 +86,7 @@ async def server() -> AsyncIterator[Server]:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(path)
         engine, images = FakeEngine(), FakeImages()
-        app = Application(engine, images, FakeControl(engine), FakeFiles(), FakeVolumes())
+        app = Application(engine, images, FakeControl(engine), FakeFiles(), FakeVolumes(), FakeShims())
         await app.listen(listening)
         yield Server(path, engine, images, app)
         await app.close()

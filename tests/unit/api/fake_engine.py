@@ -464,3 +464,10 @@ class FakeVolumes:
 
     async def prune(self, filters: Filters) -> wire.VolumesPruned:
         return wire.VolumesPruned(volumes_deleted=sorted(filters.get("all", [])))
+
+
+class FakeShims:
+    """api.ports.Shims with one shim of an older version."""
+
+    def list(self) -> list[wire.ShimFact]:
+        return [wire.ShimFact(id="a" * 64, name="box", protocol=1, current=False)]
