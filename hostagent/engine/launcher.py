@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Iterable
 
 from hostagent.engine.shimlink import OnMessage, ShimLink, Undelivered
 from hostagent.kernel import fds
@@ -129,6 +130,12 @@ class Launcher:
             os.unlink(self.socket_path(container_id))
         except FileNotFoundError:
             pass
+
+    def forget_others(self, container_ids: Iterable[str]) -> None:
+        """Remove the sockets of all shims but those of these containers."""
+        keep = {os.path.basename(self.socket_path(each)) for each in container_ids}
+        for name in set(os.listdir(self._sockets)) - keep:
+            self.forget(name)
 
     def close(self) -> None:
         """With the daemon goes its launcher."""

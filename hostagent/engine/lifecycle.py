@@ -490,7 +490,10 @@ class Lifecycle:
         link.closed.add_done_callback(lambda _: self._link_closed(container, link))
 
     def _link_closed(self, container: Container, link: ShimLink) -> None:
-        if container.link is not link or container.state.phase != "running":
+        if container.link is not link:
+            return
+        self._launcher.forget(container.id)
+        if container.state.phase != "running":
             return
         record = exitrecord.read(container.directory)
         if record:

@@ -76,6 +76,7 @@ class Reconciler:
                 continue
             await self._one(container)
         await self._end_groups(known.values())
+        self._launcher.forget_others(each.id for each in known.values() if each.link is not None)
 
     async def _end_groups(self, containers: Iterable[Container]) -> None:
         """No process of a container without a shim goes on: the shim may have died before it told anybody of it."""

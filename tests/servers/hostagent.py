@@ -33,6 +33,21 @@ class Daemon:
         self.source = SOURCE
         """The tree whose code the next start runs."""
 
+    @property
+    def parent(self) -> str:
+        """Its cgroup parent, below the root of every hierarchy."""
+        return self._parent
+
+    @property
+    def containers(self) -> Path:
+        """Where the directories of its containers are."""
+        return self._work / "root/containers"
+
+    @property
+    def shims(self) -> Path:
+        """Where the sockets of its shims are."""
+        return self._work / "run/shims"
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
