@@ -21,7 +21,7 @@ class DatabaseFull(EngineError):
 
 
 FORMAT = 1
-"""Raised when an engine of before would misread what this one writes (docs/adr/0011)."""
+"""Raised when an engine of before would misread what this one writes (docs/adr/0007)."""
 
 Value = str | int | float | bytes | None
 

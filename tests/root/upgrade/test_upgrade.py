@@ -102,7 +102,14 @@ def test_streams_terminals_and_codes_go_on(engine: Engine, upgrade: Upgrade) -> 
     assert engine.ok("wait", "ending") == "9"
     assert engine.ok("wait", "cat") == "0"
     assert engine.ok("logs", "cat") == "one\nthree"
-    assert not engine.ok("ps", "-aq", "--filter", "name=removed")
+    until_gone(engine, "removed")
+
+
+def until_gone(engine: Engine, name: str) -> None:
+    deadline = time.monotonic() + 15
+    while engine.ok("ps", "-aq", "--filter", f"name={name}"):
+        assert time.monotonic() < deadline, f"{name} is still there"
+        time.sleep(0.05)
 
 
 def exchange(client: subprocess.Popen[bytes], line: bytes) -> None:
@@ -130,7 +137,7 @@ def test_ends_while_no_daemon_is_there_and_policies(
     assert engine.inspect("policy", "{{.State.Running}}") == "true"
     assert engine.ok("start", "-a", "made") == "made"
     engine.wait_for("policy", "{{.State.Running}}", "true")
-    assert not engine.ok("ps", "-aq", "--filter", "name=removed")
+    until_gone(engine, "removed")
 
 
 def test_back_again(old_daemon: Daemon, engine: Engine, old_tree: Path, upgrade: Upgrade) -> None:
