@@ -25,7 +25,7 @@ def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def old_daemon(old_tree: Path, docker_cli: Path, busybox_tar: Path) -> Iterator[Daemon]:
     """A daemon of that tree with busybox, for one test."""
-    with hostagent(docker_cli, old_tree) as daemon:
+    with hostagent(docker_cli, source=old_tree) as daemon:
         daemon.engine.ok("load", "-i", str(busybox_tar))
         yield daemon
         if daemon.source != SOURCE:
