@@ -20,8 +20,8 @@ from hostagent.kernel.resources import Resources
 Pids = set[int]
 Names = set[str]
 
-_WANTED_CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"})
-"""On v2: those that have limits in `Resources`."""
+_USUAL_CONTROLLERS = frozenset({"cpu", "cpuset", "io", "memory", "pids"})
+"""On v2: what every group is given. Others cost a group something, and are for those that limit them."""
 
 _NOT_BORN_THERE = frozenset({errno.EBUSY, errno.ENOENT, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EROFS})
 """Then an ordinary fork may do: no group, no right, no such call, a group that has children with controllers."""
@@ -54,7 +54,8 @@ class Cgroup:
     def create(self, resources: Resources | None = None) -> list[str]:
         """Make the group with its parents, apply limits; warnings. A group that exists is used as it is."""
         warnings: list[str] = []
-        usable = [tree for tree in self.trees if self._make(tree, warnings)]
+        wanted = _USUAL_CONTROLLERS | (_further_controllers(resources) if resources else set())
+        usable = [tree for tree in self.trees if self._make(tree, wanted, warnings)]
         if not usable:
             warnings.append("no cgroup hierarchy can be written: limits, stats and kill by group are off")
         return warnings + (self.set(resources) if resources else [])
@@ -207,14 +208,14 @@ class Cgroup:
             return False
         return True
 
-    def _make(self, tree: Hierarchy, warnings: list[str]) -> bool:
+    def _make(self, tree: Hierarchy, wanted: frozenset[str], warnings: list[str]) -> bool:
         directory = tree.mountpoint
         try:
             if not tree.unified and self._make_last(tree):
                 return True
             for part in self.path.strip("/").split("/"):
                 if tree.unified:
-                    _enable_controllers(directory)
+                    _enable_controllers(directory, wanted)
                 parent, directory = directory, f"{directory}/{part}"
                 try:
                     os.mkdir(directory, 0o755)
@@ -253,9 +254,14 @@ def _places(pid: int) -> dict[tuple[str, ...], str]:
     return {tuple(filter(None, names.split(","))): path for _, names, path in lines}
 
 
-def _enable_controllers(directory: str) -> None:
+def _further_controllers(resources: Resources) -> set[str]:
+    named = {file.partition(".")[0] for file, _ in resources.unified}
+    return named | ({"hugetlb"} if resources.hugepages else set())
+
+
+def _enable_controllers(directory: str, controllers: frozenset[str]) -> None:
     """Hand controllers on to the children of a v2 directory; each by itself, so one refusal costs one."""
-    wanted = _WANTED_CONTROLLERS & set(control_file.read(f"{directory}/cgroup.controllers").split())
+    wanted = controllers & set(control_file.read(f"{directory}/cgroup.controllers").split())
     wanted -= set(control_file.read(f"{directory}/cgroup.subtree_control").split())
     if not wanted or _has_members(directory):
         return

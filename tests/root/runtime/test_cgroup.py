@@ -13,8 +13,9 @@ import pytest
 
 from hostagent.kernel import cgroup_devices, process
 from hostagent.kernel.cgroup import Cgroup, Fork
+from hostagent.kernel.cgroup_limits import RefusedLimit
 from hostagent.kernel.cgroup_mounts import hierarchies
-from hostagent.kernel.resources import DeviceRule, Resources
+from hostagent.kernel.resources import DeviceRule, HugepageLimit, Resources
 from tests.leaks import TAG
 from tests.root.runtime.bundle import Bundle, execute, mount, talk
 
@@ -109,9 +110,14 @@ def test_kill_without_the_v2_file(group: Cgroup) -> None:
     legacy.delete()
 
 
-def test_freeze(group: Cgroup) -> None:
-    """A frozen counter stands still; one that was thawed goes on."""
+@pytest.mark.parametrize("unified", [True, False])
+def test_freeze(group: Cgroup, unified: bool) -> None:
+    """A frozen counter stands still; one that was thawed goes on. By cgroup.freeze and by v1's freezer."""
+    group = Cgroup(group.path, tuple(tree for tree in hierarchies() if tree.unified == unified))
+    if not group.trees:
+        pytest.skip(f"this machine has no cgroup {'v2' if unified else 'v1'}")
     group.create()
+    assert not group.frozen()
     reader, writer = os.pipe2(os.O_NONBLOCK)
     forked = group.fork()
     if forked.pid == 0:
@@ -133,9 +139,13 @@ def test_freeze(group: Cgroup) -> None:
 
     assert ticks()
     assert group.freeze()
+    assert group.frozen()
+    while not group.stands_still():
+        time.sleep(0.005)
     ticks()
     assert not ticks()
     assert group.thaw()
+    assert not group.frozen()
     assert ticks()
     group.kill()
     os.waitpid(forked.pid, 0)
@@ -254,6 +264,43 @@ def test_resources_of_v2_on_v2(group: Cgroup) -> None:
         assert Path(directory, "memory.max").read_text() == f"{MIB}\n"
     else:
         assert "memory.max not set: this host has no memory controller" in warnings
+
+
+def test_huge_pages_and_files_of_v2_by_name(group: Cgroup) -> None:
+    """A controller that only those get who limit it."""
+    unified = Cgroup(group.path, tuple(tree for tree in hierarchies() if tree.unified))
+    root = unified.trees[0].mountpoint if unified.trees else ""
+    if not root or "hugetlb" not in controllers_of(root):
+        pytest.skip("this machine has no hugetlb controller of cgroup v2")
+    before = Path(root, "cgroup.subtree_control").read_text().split()
+    directory = unified.directory(unified.trees[0])
+    unified.create()
+    assert "hugetlb" not in controllers_of(directory)
+    unified.delete()
+    try:
+        limits = Resources(
+            hugepages=(HugepageLimit("2MB", 4 * MIB),), unified=(("hugetlb.2MB.rsvd.max", str(2 * MIB)),)
+        )
+        assert unified.create(limits) == []
+        assert Path(directory, "hugetlb.2MB.max").read_text() == f"{4 * MIB}\n"
+        assert Path(directory, "hugetlb.2MB.rsvd.max").read_text() == f"{2 * MIB}\n"
+        with pytest.raises(RefusedLimit, match=r"hugetlb\.2MB\.max: invalid argument"):
+            unified.change(
+                Resources(unified=(("hugetlb.2MB.rsvd.max", str(8 * MIB)), ("hugetlb.2MB.max", "plenty")))
+            )
+        assert Path(directory, "hugetlb.2MB.rsvd.max").read_text() == f"{2 * MIB}\n", "taken back"
+        assert unified.set(Resources(unified=(("rdma.max", "x"),))) == [
+            "rdma.max not set: this host has no rdma controller of cgroup v2"
+        ]
+    finally:
+        unified.delete()
+        Cgroup(f"/{TAG}-group", unified.trees).delete()
+        if "hugetlb" not in before:
+            Path(root, "cgroup.subtree_control").write_text("-hugetlb")
+
+
+def controllers_of(directory: str) -> list[str]:
+    return Path(directory, "cgroup.controllers").read_text().split()
 
 
 def test_busy_group_is_told(group: Cgroup) -> None:
