@@ -34,6 +34,7 @@ from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
 from hostagent.engine.logs import Logs
 from hostagent.engine.logwatch import LogWatch
+from hostagent.engine.mountedvolumes import MountedVolumes
 from hostagent.engine.oomwatch import OomWatch
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
@@ -106,9 +107,12 @@ async def serve(options: Options) -> None:
     volume_store = VolumeStore(options.root, database, remove_tree)
     volumes = Volumes(volume_store, containers, events)
     volumes.recover()
-    container_volumes = ContainerVolumes(volumes, volume_store, containers, events)
+    container_volumes = ContainerVolumes(volumes, volume_store, containers)
+    mounted = MountedVolumes(volumes, containers, events)
     pausing = Pausing(containers, bundles, events)
-    lifecycle = Lifecycle(containers, launcher, bundles, endpoints, events, later, pausing, container_volumes)
+    lifecycle = Lifecycle(
+        containers, launcher, bundles, endpoints, events, later, pausing, container_volumes, mounted
+    )
     execs = Execs(containers, links, events)
     watch = LogWatch()
     health = Health(containers, execs, events)
@@ -137,7 +141,7 @@ async def serve(options: Options) -> None:
     await reconciler.run()
     bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
     crews = CrewPool()
-    files = Copying(containers, Roots(images), events, crews)
+    files = Copying(containers, Roots(images, mounted), events, crews)
     oom_watch = OomWatch(containers, bundles, events)
     control = Control(
         pausing,

@@ -13,6 +13,7 @@ from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.links import Links
+from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.remap import Remap
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.image.service import ImageService
@@ -78,7 +79,9 @@ class Bundles:
         for name in ("upper", "work", "rootfs"):
             os.mkdir(f"{directory}/{name}", 0o755)
 
-    def write(self, container: Container, interface: Interface | None) -> None:
+    def write(
+        self, container: Container, interface: Interface | None, volumes: tuple[StartingVolume, ...]
+    ) -> None:
         """config.json, resolv.conf, hosts, hostname. They are rewritten at each start, so torn writes do not matter."""
         config, host = container.config, container.host
         shared = namespaces.join(container, self._containers.find, self._remap)
@@ -105,7 +108,7 @@ class Bundles:
                 lowerdirs=self._images.lowerdirs(image),
                 directory=container.directory,
                 binds=binds,
-                volumes=container.mounts.volumes,
+                volumes=volumes,
                 tmpfs=tmpfs,
                 cgroup=self.cgroup(container),
                 limits=resources.limits(host),

@@ -1,9 +1,8 @@
-"""The volumes of a container: claimed at its creation, filled from its image, mounted at a start, let go at its end."""
+"""The volumes of a container: claimed at its creation, filled from its image, let go at its end."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -13,16 +12,14 @@ from weakref import WeakValueDictionary
 from hostagent.engine import bindtext, mountspec, volumespec
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
-from hostagent.engine.events import EventBus
+from hostagent.engine.mountedvolumes import no_such_device, resolved
 from hostagent.engine.mounts import Mounts, VolumeMount
 from hostagent.engine.volumes import Volumes
 from hostagent.engine.volumespec import WantedVolume
-from hostagent.errors import EngineError, Invalid, NotFound, Unsupported
-from hostagent.kernel import constants as c
-from hostagent.kernel import libc
-from hostagent.kernel.fds import owned
-from hostagent.volume.copying import Job, Place
-from hostagent.volume.population import populate, worth_it
+from hostagent.errors import EngineError, Invalid, NotFound
+from hostagent.runtime import mount_options
+from hostagent.volume.copying import FilesystemMount, Job, Place
+from hostagent.volume.population import may_exist, populate, worth_it
 from hostagent.volume.store import VolumeStore
 from hostagent.wire import ContainerCreate, HostConfig
 
@@ -34,14 +31,10 @@ Claimed = tuple[WantedVolume, VolumeMount]
 class ContainerVolumes:
     """One for all containers. `claim` and then either `commit` or `abandon`; in the end `release`."""
 
-    def __init__(
-        self, volumes: Volumes, store: VolumeStore, containers: Containers, events: EventBus
-    ) -> None:
+    def __init__(self, volumes: Volumes, store: VolumeStore, containers: Containers) -> None:
         self._volumes = volumes
         self._store = store
         self._containers = containers
-        self._events = events
-        self._mounted: set[str] = set()
         self._filling: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By volume: one container fills it, others that come meanwhile find it full."""
 
@@ -104,11 +97,8 @@ class ContainerVolumes:
         return found
 
     async def _fill(self, container: Container, lower: Sequence[str], claimed: Sequence[Claimed]) -> None:
-        places = [
-            Place(mount.destination, mount.source, wanted.declared, wanted.copy)
-            for wanted, mount in claimed
-            if (wanted.copy or wanted.declared) and not wanted.subpath
-        ]
+        places = [await self._place(*each, lower) for each in claimed]
+        places = [place for place in places if place.copy or place.must_be_directory]
         async with AsyncExitStack() as locks:
             for target in sorted({place.target for place in places}):
                 lock = self._filling.setdefault(target, asyncio.Lock())
@@ -124,6 +114,31 @@ class ContainerVolumes:
                         places=needed,
                     )
                 )
+
+    async def _place(self, wanted: WantedVolume, mount: VolumeMount, lower: Sequence[str]) -> Place:
+        filesystem = self._volumes.get(mount.name).filesystem
+        copied = wanted.copy and not wanted.subpath
+        if filesystem is None:
+            return Place(mount.destination, mount.source, wanted.declared, copied)
+        if filesystem.bind:
+            if not os.path.isdir(filesystem.device):
+                if copied and may_exist(mount.destination, lower):
+                    raise EngineError(
+                        f"failed to populate volume: {no_such_device(mount.source, filesystem)}"
+                    )
+                copied = False
+            return Place(mount.destination, filesystem.device, copy=copied)
+        filesystem = await resolved(filesystem)
+        options = mount_options.parse(filesystem.words)
+        return Place(
+            mount.destination,
+            mount.source,
+            # What is copied into memory would be gone before the container starts.
+            copy=copied and filesystem.kind not in ("tmpfs", "ramfs"),
+            filesystem=FilesystemMount(
+                filesystem.kind, filesystem.device, options.flags, ",".join(options.data)
+            ),
+        )
 
     def commit(self, container: Container, add: Callable[[Container], None]) -> None:
         """`add` the container; in the same transaction its new volumes are no longer half made."""
@@ -153,56 +168,3 @@ class ContainerVolumes:
     def _let_go(self, container: Container) -> None:
         for mount in container.mounts.volumes:
             self._volumes.let_go(mount.name, container.id)
-
-    # -- start and end
-
-    def check_sources(self, container: Container) -> None:
-        """Before a start. Raises NotFound or EngineError in Docker's words for a subpath that cannot be mounted;
-        what happens to it afterwards, init finds out by itself."""
-        for mount in container.mounts.volumes:
-            if self._volumes.get(mount.name).filesystem:
-                raise Unsupported(f"volumes with a type and a device are not supported yet: {mount.name}")
-            if mount.subpath:
-                _check_subpath(mount)
-
-    def mounted(self, container: Container) -> None:
-        """Tell that a start mounts them."""
-        self._mounted.add(container.id)
-        for mount in container.mounts.volumes:
-            attributes = {
-                "driver": mount.driver,
-                "container": container.id,
-                "destination": mount.destination,
-                "read/write": "false" if mount.read_only else "true",
-                "propagation": "",
-            }
-            self._events.publish("volume", "mount", mount.name, attributes)
-
-    def adopt(self, container: Container) -> None:
-        """It runs, with its volumes mounted by an earlier daemon."""
-        self._mounted.add(container.id)
-
-    def unmounted(self, container: Container) -> None:
-        """Tell that its mounts went with it, once."""
-        if container.id not in self._mounted:
-            return
-        self._mounted.remove(container.id)
-        for mount in container.mounts.volumes:
-            attributes = {"driver": mount.driver, "container": container.id}
-            self._events.publish("volume", "unmount", mount.name, attributes)
-
-
-def _check_subpath(mount: VolumeMount) -> None:
-    path = f"{mount.source}/{mount.subpath}"
-    resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS
-    try:
-        with owned(os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as volume:
-            os.close(libc.openat2(volume, mount.subpath, os.O_PATH, 0, resolve))
-    except FileNotFoundError:
-        raise NotFound(f"cannot access path {path}: lstat {path}: no such file or directory") from None
-    except OSError as error:
-        if error.errno == errno.EXDEV:
-            raise EngineError(
-                f"path concatenation escapes the base directory, base: {mount.source}, subpath: {mount.subpath}"
-            ) from None
-        raise EngineError(f"cannot access path {path}: {os.strerror(error.errno or 0).lower()}") from None

@@ -24,6 +24,7 @@ from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
 from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
+from hostagent.engine.mountedvolumes import MountedVolumes
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.starting import Starter, StartError
@@ -55,6 +56,7 @@ class Lifecycle:
         later: Later,
         pausing: Pausing,
         volumes: ContainerVolumes,
+        mounted: MountedVolumes,
     ) -> None:
         self._containers = containers
         self._later = later
@@ -64,7 +66,8 @@ class Lifecycle:
         self._events = events
         self._pausing = pausing
         self._volumes = volumes
-        self._starter = Starter(bundles, endpoints, volumes, self._launch)
+        self._mounted = mounted
+        self._starter = Starter(bundles, endpoints, mounted, self._launch)
         self._background: set[asyncio.Task[None]] = set()
         self._restarts_held = True
         """Until the network is reconciled: what is to be started again waits for `start_by_policy`."""
@@ -117,7 +120,7 @@ class Lifecycle:
             raise
 
     def _release(self, container: Container) -> None:
-        self._volumes.unmounted(container)
+        self._mounted.unmounted(container)
         self._later.run("release", container.id, lambda: self._endpoints.release(container))
 
     async def _end_group(self, container: Container) -> None:
@@ -480,7 +483,7 @@ class Lifecycle:
 
     def adopt(self, container: Container, status: protocol.Status) -> None:
         """It ran on while the daemon was away; perhaps the daemon never heard that it had started."""
-        self._volumes.adopt(container)
+        self._mounted.adopt(container)
         if container.state.phase != "running" or container.state.started_ns != status.started_ns:
             self._now_running(container, protocol.Started(status.pid, status.started_ns, []))
         self._pausing.adopt(container)

@@ -8,7 +8,8 @@ import msgspec
 from msgspec.structs import replace
 
 from hostagent.engine.mountspec import BindMount
-from hostagent.volume.volume import LOCAL
+from hostagent.runtime.volume_step import Donor
+from hostagent.volume.volume import LOCAL, Filesystem
 from hostagent.wire import HostConfig, MountPoint
 
 
@@ -37,6 +38,17 @@ class VolumeMount(msgspec.Struct, frozen=True, omit_defaults=True):
             mode=self.mode,
             rw=not self.read_only,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class StartingVolume:
+    """A volume as one start mounts it."""
+
+    mount: VolumeMount
+    filesystem: Filesystem | None = None
+    """None for a plain directory."""
+    donor: Donor | None = None
+    """A container that has the file system mounted."""
 
 
 class Mounts(msgspec.Struct, frozen=True, omit_defaults=True):

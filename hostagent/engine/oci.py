@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hostagent.engine.mounts import VolumeMount
+from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.mountspec import BindMount, TmpfsMount
 from hostagent.runtime.mount_options import SUBPATH_OPTION
+from hostagent.runtime.volume_step import options_of
 from hostagent.wire import ContainerCreate, HostConfig
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -76,7 +77,7 @@ class Bundle:
     """Top first."""
     directory: str
     binds: tuple[BindMount, ...]
-    volumes: tuple[VolumeMount, ...]
+    volumes: tuple[StartingVolume, ...]
     tmpfs: tuple[TmpfsMount, ...]
     cgroup: str
     limits: Json
@@ -299,7 +300,7 @@ def _system_mounts(bundle: Bundle) -> list[Json]:
 
 def _files(bundle: Bundle) -> list[Json]:
     """The files that we write for the container, as writable as its root; a bind of the user's in their place wins."""
-    taken = {bind.destination for bind in bundle.binds} | {each.destination for each in bundle.volumes}
+    taken = {bind.destination for bind in bundle.binds} | {each.mount.destination for each in bundle.volumes}
     access = "ro" if bundle.host.readonly_rootfs else "rw"
     return [
         mount(path, "bind", f"{bundle.network_directory}/{name}", "rbind", "rprivate", access)
@@ -328,8 +329,23 @@ def _user_mounts(bundle: Bundle) -> list[Json]:
     return mounts + [mount(tmpfs.destination, "tmpfs", "tmpfs", *tmpfs.options) for tmpfs in bundle.tmpfs]
 
 
-def _volume(volume: VolumeMount) -> Json:
-    """Its directory, or a part of it: init finds the way there, so that nobody changes it meanwhile."""
-    part = (f"{SUBPATH_OPTION}={volume.subpath}",) if volume.subpath else ()
-    access = "rro" if volume.read_only else "rw"
-    return mount(volume.destination, "bind", volume.source, "rbind", "rprivate", access, *part)
+def _volume(volume: StartingVolume) -> Json:
+    """Its directory, a directory of the host's in its stead, or a file system; or a part of it, which init looks up, so
+    that nobody changes the way meanwhile."""
+    wanted, filesystem = volume.mount, volume.filesystem
+    access = "rro" if wanted.read_only else "rw"
+    part = (f"{SUBPATH_OPTION}={wanted.subpath}",) if wanted.subpath else ()
+    if filesystem is None:
+        return mount(wanted.destination, "bind", wanted.source, "rbind", "rprivate", access, *part)
+    if filesystem.bind:
+        options = [access, *(word for word in filesystem.words if word != "rw")]
+        return mount(wanted.destination, "bind", filesystem.device, *options, "rprivate", *part)
+    own = options_of(volume.donor, wanted.subpath)
+    return mount(
+        wanted.destination,
+        filesystem.kind,
+        filesystem.device,
+        *own,
+        *filesystem.words,
+        *("rro",) * wanted.read_only,
+    )

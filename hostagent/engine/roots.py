@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from hostagent.engine import mountspec
 from hostagent.engine.container import Container
+from hostagent.engine.mountedvolumes import MountedVolumes
 from hostagent.errors import Conflict
 from hostagent.image.filejobs import Bind, Root, RunningRoot, StoppedRoot
 from hostagent.image.service import ImageService
@@ -19,8 +20,9 @@ ENGINE_FILES = (("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname
 class Roots:
     """Visits of containers' files by helper processes."""
 
-    def __init__(self, images: ImageService) -> None:
+    def __init__(self, images: ImageService, volumes: MountedVolumes) -> None:
         self._images = images
+        self._volumes = volumes
 
     @asynccontextmanager
     async def visit(self, container: Container) -> AsyncIterator[Root]:
@@ -56,13 +58,12 @@ class Roots:
             binds=self._binds(container),
         )
 
-    @staticmethod
-    def _binds(container: Container) -> list[Bind]:
+    def _binds(self, container: Container) -> list[Bind]:
         """Outer places first. The engine's own files are there from the first start on."""
         mounts = container.mounts
         mountspec.ensure_sources(mounts.binds)
         found = [Bind(bind.source, bind.destination, bind.read_only) for bind in mounts.binds]
-        found += [Bind(each.source, each.destination, each.read_only) for each in mounts.volumes]
+        found += self._volumes.binds(container)
         taken = mounts.destinations
         for name, place in ENGINE_FILES:
             source = f"{container.directory}/{name}"

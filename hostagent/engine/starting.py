@@ -10,8 +10,8 @@ from typing import Any
 from hostagent.engine import logdrivers, validate
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
-from hostagent.engine.containervolumes import ContainerVolumes
-from hostagent.engine.endpoints import Endpoints
+from hostagent.engine.endpoints import Endpoint, Endpoints
+from hostagent.engine.mountedvolumes import MountedVolumes
 from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import EngineError
 from hostagent.runtime import exitrecord, protocol
@@ -31,7 +31,7 @@ class Starter:
     """Makes attempts; what follows from their outcome is the lifecycle's."""
 
     def __init__(
-        self, bundles: Bundles, endpoints: Endpoints, volumes: ContainerVolumes, launch: Launch
+        self, bundles: Bundles, endpoints: Endpoints, volumes: MountedVolumes, launch: Launch
     ) -> None:
         self._bundles = bundles
         self._volumes = volumes
@@ -45,17 +45,9 @@ class Starter:
         container.execs.clear()
         endpoint = self._endpoints.prepare(container)
         try:
-            self._volumes.check_sources(container)
-            self._bundles.write(container, endpoint.interface)
-            self._volumes.mounted(container)
-            for attempt in (1, 2):
-                container.begun = asyncio.get_running_loop().create_future()
-                container.link = self._launch(container)
-                _order(container, container.link, endpoint.port_fds, endpoint.interface is not None, log_plan)
-                outcome = await _outcome(container)
-                # A launcher that died with our message in its hands: once more, with a new one (rule 2).
-                if outcome is not None or attempt == 2:
-                    break
+            async with self._volumes.mounting(container) as volumes:
+                self._bundles.write(container, endpoint.interface, volumes)
+                outcome = await self._launched(container, endpoint, log_plan)
         except BaseException:
             if container.link:
                 container.link.leave()
@@ -67,6 +59,19 @@ class Starter:
             container.begun = None
             for fd in endpoint.port_fds:
                 os.close(fd)
+        return outcome
+
+    async def _launched(
+        self, container: Container, endpoint: Endpoint, log: LogPlan
+    ) -> protocol.Message | None:
+        for attempt in (1, 2):
+            container.begun = asyncio.get_running_loop().create_future()
+            container.link = self._launch(container)
+            _order(container, container.link, endpoint.port_fds, endpoint.interface is not None, log)
+            outcome = await _outcome(container)
+            # A launcher that died with our message in its hands: once more, with a new one (rule 2).
+            if outcome is not None or attempt == 2:
+                break
         return outcome
 
 

@@ -20,6 +20,15 @@ from hostagent.kernel.rootpath import proc_name
 CHUNK = 1 << 20
 
 
+class FilesystemMount(msgspec.Struct, frozen=True):
+    """Arguments of mount(2)."""
+
+    kind: str
+    device: str
+    flags: int
+    data: str
+
+
 class Place(msgspec.Struct, frozen=True):
     """A volume's directory on the host, and the path in the image whose content it takes."""
 
@@ -28,6 +37,8 @@ class Place(msgspec.Struct, frozen=True):
     must_be_directory: bool = False
     """Asked for without a name: an error over a file; else the volume's being there is enough."""
     copy: bool = True
+    filesystem: FilesystemMount | None = None
+    """What to mount on the directory before; nothing for most."""
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from hostagent.kernel import libc
 from hostagent.kernel.fds import owned
 from hostagent.kernel.mounts import mount_overlay
 from hostagent.kernel.rootpath import open_in_root
-from hostagent.volume.copying import Answer, Copy, Job, Place
+from hostagent.volume.copying import Answer, Copy, FilesystemMount, Job, Place
 
 
 def perform(job: Job) -> Answer:
@@ -44,6 +44,8 @@ def _fill(root: int, place: Place) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     with owned(source):
+        if place.filesystem is not None and place.copy and (error := _mount(place.filesystem, place.target)):
+            return f"failed to populate volume: {error}"
         if not stat.S_ISDIR(os.fstat(source).st_mode):
             if place.must_be_directory:
                 return f"cannot mount volume over existing file, file exists {place.path}"
@@ -52,6 +54,20 @@ def _fill(root: int, place: Place) -> str:
         with owned(os.open(place.target, flags)) as target:
             if place.copy and not any(os.scandir(target)):
                 Copy(source, target)
+    return ""
+
+
+def _mount(wanted: FilesystemMount, target: str) -> str:
+    """What is wrong, "" for nothing, in dockerd's words. The mount ends with this process."""
+    try:
+        libc.mount(wanted.device, target, wanted.kind, wanted.flags, wanted.data)
+    except OSError as failure:
+        details = f", flags: {wanted.flags:#x}" if wanted.flags else ""
+        details += f", data: {wanted.data}" if wanted.data else ""
+        return (
+            f"error while mounting volume '{target}': failed to mount local volume: "
+            f"mount {wanted.device}:{target}{details}: {os.strerror(failure.errno or 0).lower()}"
+        )
     return ""
 
 

@@ -48,9 +48,13 @@ def worth_it(places: Sequence[Place], lower: Sequence[str]) -> tuple[Place, ...]
     return tuple(
         place
         for place in places
-        if (place.must_be_directory or not any(os.scandir(place.target)))
-        and any(_may_exist(layer, place.path) for layer in lower)
+        if (place.must_be_directory or not any(os.scandir(place.target))) and may_exist(place.path, lower)
     )
+
+
+def may_exist(path: str, lower: Sequence[str]) -> bool:
+    """Whether the path may be in one of the layers; False is sure."""
+    return any(_may_exist(layer, path) for layer in lower)
 
 
 def _may_exist(layer: str, path: str) -> bool:

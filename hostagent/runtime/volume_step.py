@@ -1,0 +1,163 @@
+"""The step that gives a container the file system of a volume whose options say what to mount (tmpfs, nfs, a disk).
+
+It is never mounted in the host's mount namespace. Containers that have one volume at the same time see one file
+system: the first mounts it, each later one takes a copy of that mount out of the mount namespace of one that has it,
+which the daemon names (docs/adr/0009-volumes.md). The kernel ends the file system with the last mount of it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from hostagent.errors import Invalid
+from hostagent.kernel import constants as c
+from hostagent.kernel import libc
+from hostagent.kernel.fds import owned
+from hostagent.kernel.rootpath import mkdirs_in_root, open_in_root, proc_name, touch_in_root
+from hostagent.runtime.mount_options import SUBPATH_OPTION, MountOptions
+from hostagent.runtime.steps import Stage
+
+VOLUME_OPTION = "volume"
+"""An extension: as the first option it marks the mount of a volume."""
+DONOR_OPTION = "donor"
+"""An extension: `donor=PID:ID:/path` is the first process of the container ID, which has the volume at /path."""
+SCRATCH = "/proc"
+"""A directory in the container's root, for a mount that is taken off again at once. Not one of the host's: with a
+shared bind this namespace's copy of the host's tree is shared, and the host would see the mount."""
+
+
+@dataclass(frozen=True)
+class Donor:
+    """A container that may have the volume: it can have ended meanwhile."""
+
+    pid: int
+    container: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Donor:
+        pid, _, rest = text.partition(":")
+        container, _, path = rest.partition(":")
+        if not pid.isdigit() or not container or not path.startswith("/"):
+            raise Invalid(f"config.json: {DONOR_OPTION}={text} is not PID:ID:/path")
+        return cls(int(pid), container, path)
+
+    def mount(self) -> int | None:
+        """A detached copy of its mount of the volume; None when it has ended."""
+        try:
+            namespace = self._namespace()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        if namespace is None:
+            return None
+        with owned(namespace), owned(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)) as own:
+            libc.setns(namespace, c.CLONE_NEWNS)
+            try:
+                if os.stat(self.path).st_dev == os.stat("/").st_dev:
+                    return None  # it has unmounted it
+                return libc.open_tree(c.AT_FDCWD, self.path, c.OPEN_TREE_CLONE)
+            finally:
+                libc.setns(own, c.CLONE_NEWNS)
+
+    def _namespace(self) -> int | None:
+        """An fd of its mount namespace; the PID may be another's by now, and its cgroup says whose it is."""
+        with owned(os.open(f"/proc/{self.pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as process:
+            with owned(os.open("cgroup", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)) as groups:
+                if self.container.encode() not in os.read(groups, 1 << 16):
+                    return None
+            return os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
+
+
+@dataclass(frozen=True)
+class MountVolume:
+    """`flags` and `data` are mount(2)'s; `attr_set` MOUNT_ATTR_* are this container's own."""
+
+    kind: str
+    source: str
+    destination: str
+    flags: int
+    data: str
+    attr_set: int
+    subpath: str
+    donor: Donor | None
+
+    def describe(self) -> str:
+        return f"mount the volume's {self.kind} {self.source} on {self.destination}"
+
+    def execute(self, stage: Stage) -> None:
+        whole = self.donor.mount() if self.donor else None
+        with owned(self._new(stage) if whole is None else whole) as tree:
+            libc.mount_setattr(tree, "", c.AT_EMPTY_PATH, propagation=c.MS_PRIVATE)
+            if not self.subpath:
+                self._place(stage, tree)
+                return
+            resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS
+            with owned(self._attached(stage, tree)) as mounted:
+                with owned(libc.openat2(mounted, self.subpath, os.O_PATH, 0, resolve)) as part:
+                    with owned(libc.open_tree(part, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)) as wanted:
+                        libc.umount2(proc_name(mounted), c.MNT_DETACH)
+                        self._place(stage, wanted)
+
+    def _new(self, stage: Stage) -> int:
+        """A new mount, taken off its place at once. In the host's network, where the server of an nfs is."""
+        with owned(open_in_root(stage.root, SCRATCH, os.O_PATH)) as target, _HostNetwork():
+            libc.mount(self.source, proc_name(target), self.kind, self.flags, self.data)
+        with owned(open_in_root(stage.root, SCRATCH, os.O_PATH)) as mounted:
+            tree = libc.open_tree(mounted, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+            libc.umount2(proc_name(mounted), c.MNT_DETACH)
+        return tree
+
+    def _attached(self, stage: Stage, tree: int) -> int:
+        """`tree` mounted for a moment: a detached one gives no copies before Linux 6.15. An O_PATH fd of it."""
+        with owned(open_in_root(stage.root, SCRATCH, os.O_PATH)) as target:
+            self._move(tree, target)
+        return open_in_root(stage.root, SCRATCH, os.O_PATH)
+
+    def _place(self, stage: Stage, tree: int) -> None:
+        make = mkdirs_in_root if os.path.isdir(proc_name(tree)) else touch_in_root
+        if self.attr_set:
+            libc.mount_setattr(tree, "", c.AT_EMPTY_PATH, attr_set=self.attr_set)
+        with owned(make(stage.root, self.destination)) as target:
+            self._move(tree, target)
+
+    @staticmethod
+    def _move(tree: int, target: int) -> None:
+        libc.move_mount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH)
+
+
+class _HostNetwork:
+    """In the network namespace of the shim, this process's parent, for the time of a block."""
+
+    def __enter__(self) -> None:
+        self._own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        # /proc is still the host's, so that os.getppid, 0 in a new PID namespace, is of no use.
+        with open("/proc/self/stat", "rb") as file:
+            parent = int(file.read().rpartition(b")")[2].split()[1])
+        with owned(os.open(f"/proc/{parent}/ns/net", os.O_RDONLY | os.O_CLOEXEC)) as host:
+            libc.setns(host, c.CLONE_NEWNET)
+
+    def __exit__(self, *_: object) -> None:
+        with owned(self._own):
+            libc.setns(self._own, c.CLONE_NEWNET)
+
+
+def step(kind: str, source: str, destination: str, options: MountOptions) -> MountVolume:
+    """The step for a mount with the three options of `options_of` before all others. Raises Invalid."""
+    _, donor, subpath, *data = options.data
+    return MountVolume(
+        kind,
+        source,
+        destination,
+        options.flags,
+        ",".join(data),
+        options.attr_set,
+        subpath.removeprefix(f"{SUBPATH_OPTION}="),
+        Donor.parse(text) if (text := donor.removeprefix(f"{DONOR_OPTION}=")) else None,
+    )
+
+
+def options_of(donor: Donor | None, subpath: str) -> tuple[str, str, str]:
+    """What marks the mount of a volume in config.json; the file system's own options follow."""
+    text = f"{donor.pid}:{donor.container}:{donor.path}" if donor else ""
+    return VOLUME_OPTION, f"{DONOR_OPTION}={text}", f"{SUBPATH_OPTION}={subpath}"
