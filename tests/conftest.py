@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folder names are marks (tests/root, tests/e2e); coroutine tests are watched for left tasks."""
     for item in items:
         parts = item.path.parts
-        for mark in ("root", "e2e"):
+        for mark in ("root", "e2e", "vm"):
             if mark in parts[-4:-1]:
                 item.add_marker(mark)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("root") or item.get_closest_marker("e2e"):
+    if any(item.get_closest_marker(mark) for mark in ("root", "e2e", "vm")):
         need_root()
 
 

@@ -155,5 +155,6 @@ def _remote(connection: Connection, arguments: list[str], sent: Bundle | None = 
     try:
         done = connection.run(command, stdin=stdin(), timeout=300)
     except CommandFailed as error:
-        raise MachineError(f"the agent could not be installed: {error.output or error}") from error
+        verb = "removed" if arguments[0] == "remove" else "installed"
+        raise MachineError(f"the agent could not be {verb}: {error.output or error}") from error
     return done.stdout.strip().splitlines()[-1]

@@ -7,6 +7,7 @@ about a second. What it gives is a kernel of its own.
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -57,6 +58,7 @@ class Guest:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Guest:
+        self.console.touch()
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
         return self
 
@@ -76,6 +78,15 @@ class Guest:
             if time.monotonic() > end:
                 raise TimeoutError(self.console.read_text(errors="replace")[-2000:])
             time.sleep(0.5)
+
+
+def speaks_ssh() -> bool:
+    """Whether sshd is up: slirp takes every connection, and closes those that the guest does not take."""
+    try:
+        with socket.create_connection(("127.0.0.1", SSH_PORT), 5) as sock:
+            return sock.recv(4) == b"SSH-"
+    except OSError:
+        return False
 
 
 def _forward(port: int, inside: int | None = None) -> str:

@@ -40,6 +40,7 @@ CONFIG = "/etc/pymachine/daemon.json"
 GROUP = "pymachine"
 STATE = "/var/lib/pymachine"
 RUN = "/run/pymachine"
+DOCKER_SOCKET = "/run/docker.sock"
 # The order in which they are stopped: nothing starts the daemon again, and then the containers end.
 UNIT_NAMES = (
     "pymachine-docker.socket",
@@ -136,12 +137,12 @@ def switch(version: str, restart: bool) -> None:
         os.unlink(fresh)
     os.symlink(f"versions/{version}", fresh)
     os.rename(fresh, CURRENT)
-    units = sorted(name for name in os.listdir(source) if name.startswith("pymachine"))
-    changed = [name for name in units if put(f"{source}/{name}", f"{UNITS}/{name}", 0o644)]
     free = docker_is_free()
+    units = sorted(name for name in os.listdir(source) if name.startswith("pymachine"))
+    wanted = [name for name in units if free or name != "pymachine-docker.socket"]
+    changed = [name for name in wanted if put(f"{source}/{name}", f"{UNITS}/{name}", 0o644)]
     if free:
         put(f"{source}/docker", DOCKER, 0o755)
-    wanted = [name for name in units if free or name != "pymachine-docker.socket"]
     if changed:
         systemctl("daemon-reload")
     systemctl("enable", "--quiet", *wanted)
@@ -220,16 +221,34 @@ def remove(user: str) -> None:
             )
             if cleared.returncode:
                 sys.exit(cleared.stderr.decode(errors="replace").strip())
+        # systemd leaves them (systemd.socket(5), RemoveOnStop=); one of somebody else's has no unit of ours.
+        for name, path in (("pymachine-docker.socket", DOCKER_SOCKET), ("pymachine.socket", SOCKET)):
+            if name in known:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
         for name in known:
             os.unlink(f"{UNITS}/{name}")
         systemctl("daemon-reload")
         if docker_is_ours():
             os.unlink(DOCKER)
         for folder in (RUN, os.path.dirname(CONFIG), STATE):
-            if os.path.isdir(folder):
-                shutil.rmtree(folder)
+            clear(folder)
         leave_group(user)
         shutil.rmtree(HOME)
+
+
+def clear(folder: str) -> None:
+    """Remove a folder that may be there; of a disk that its owner has mounted there, what is on it."""
+    if not os.path.ismount(folder):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder)
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
 
 
 def leave_group(user: str) -> None:
@@ -259,7 +278,7 @@ def docker_is_free() -> bool:
     if found is not None and not (found == DOCKER and docker_is_ours()):
         return False
     # systemd would take the address from whoever listens there (systemd.socket(5), ListenStream=).
-    held = os.path.exists("/run/docker.sock") and not os.path.exists(f"{UNITS}/pymachine-docker.socket")
+    held = os.path.exists(DOCKER_SOCKET) and not os.path.exists(f"{UNITS}/pymachine-docker.socket")
     return not held and not any(
         os.path.exists(f"{folder}/docker.socket") for folder in ("/lib/systemd/system", UNITS)
     )

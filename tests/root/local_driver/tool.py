@@ -1,4 +1,4 @@
-"""One workflow call, for tests that run it in a namespace and kill it: `tool.py VERB NAME [COMMAND or MIRROR]`.
+"""One workflow call, for tests that run it in a namespace and kill it: `tool.py VERB NAME [ARGUMENT...]`.
 
 Events go to stdout as they happen, one a line: "STATE STEP SECONDS DETAIL". An error is the last line of stderr, after
 the name of its class. `host` makes the host and logs in, without the engine.
@@ -71,6 +71,10 @@ def main() -> None:
     match verb:
         case "create":
             create(store, "local", name, {}, tell, registries=Registries(mirrors=tuple(rest)))
+        case "ssh-create":
+            create(store, "ssh", name, dict(option.split("=", 1) for option in rest), tell)
+        case "forget":
+            remove(store, name, tell, keep=True)
         case "host":
             make_host(store, name)
         case "rm":
