@@ -90,7 +90,8 @@ class OomWatch:
         if container.state.phase != "running" or kills <= self._told[container.id]:
             return
         self._told[container.id] = kills
-        self._containers.save(container, replace(container.state, oom=True))
+        if not container.state.oom:
+            self._containers.save(container, replace(container.state, oom=True))
         self._events.publish("container", "oom", container.id, container.event_attributes())
 
     def _group(self, container: Container) -> Cgroup:

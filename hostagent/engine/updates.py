@@ -121,9 +121,13 @@ class Updates:
         if container.removing:
             raise EngineError('container is marked for removal and cannot be "update"')
         new = change(container.host, wanted)
-        warnings: list[str] = []
-        if container.state.phase == "running" and new.written != HostConfig():
+        before = container.config
+        self._containers.configure(container, replace(before, host_config=new.host))
+        if container.state.phase != "running" or new.written == HostConfig():
+            return []
+        try:
             limits = parse_resources(Fields(resources.limits(new.written), ""))
-            warnings = Cgroup(self._bundles.cgroup(container)).change(limits)
-        self._containers.configure(container, replace(container.config, host_config=new.host))
-        return warnings
+            return Cgroup(self._bundles.cgroup(container)).change(limits)
+        except BaseException:
+            self._containers.configure(container, before)
+            raise
