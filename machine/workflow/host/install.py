@@ -34,6 +34,7 @@ HOME = "/opt/pymachine"
 VERSIONS = f"{HOME}/versions"
 CURRENT = f"{HOME}/current"
 UNITS = "/etc/systemd/system"
+VENDOR_UNITS = "/lib/systemd/system"
 SOCKET = "/run/pymachine.sock"
 DOCKER = "/usr/local/bin/docker"
 CONFIG = "/etc/pymachine/daemon.json"
@@ -279,9 +280,7 @@ def docker_is_free() -> bool:
         return False
     # systemd would take the address from whoever listens there (systemd.socket(5), ListenStream=).
     held = os.path.exists(DOCKER_SOCKET) and not os.path.exists(f"{UNITS}/pymachine-docker.socket")
-    return not held and not any(
-        os.path.exists(f"{folder}/docker.socket") for folder in ("/lib/systemd/system", UNITS)
-    )
+    return not held and not any(os.path.exists(f"{folder}/docker.socket") for folder in (VENDOR_UNITS, UNITS))
 
 
 def put(source: str, target: str, mode: int) -> bool:

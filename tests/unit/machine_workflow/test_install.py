@@ -111,3 +111,42 @@ def test_two_versions_stay_besides_the_current_one(install: ModuleType, tmp_path
         os.utime(tmp_path / "versions" / name, (age, age))
     install.prune("v1")  # the oldest was made current again
     assert sorted(path.name for path in (tmp_path / "versions").iterdir()) == [".new-x", "v1", "v3", "v4"]
+
+
+@pytest.mark.parametrize("owner", ["nobody", "us", "somebody", "a unit of somebody", "a docker command"])
+def test_dockers_address_is_taken_only_where_it_is_free(
+    install: ModuleType, tmp_path: Path, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket, units, command = tmp_path / "docker.sock", tmp_path / "units", tmp_path / "docker"
+    units.mkdir()
+    found = {"a docker command": "/usr/bin/docker", "us": str(command)}.get(owner)
+    monkeypatch.setattr(install.shutil, "which", lambda name, path: found)
+    for name, value in (
+        ("DOCKER_SOCKET", socket),
+        ("UNITS", units),
+        ("VENDOR_UNITS", tmp_path),
+        ("DOCKER", command),
+    ):
+        monkeypatch.setattr(install, name, str(value))
+    if owner in ("us", "somebody"):
+        socket.touch()
+    if owner == "us":
+        (units / "pymachine-docker.socket").touch()
+        command.write_text("# made by pymachine")
+    if owner == "a unit of somebody":
+        (units / "docker.socket").touch()
+    assert install.docker_is_free() is (owner in ("nobody", "us"))
+
+
+def test_a_folder_is_cleared(install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With itself, unless it is a disk that was mounted there."""
+    install.clear(str(tmp_path / "missing"))
+    for mounted in (True, False):
+        folder = tmp_path / "state"
+        (folder / "layers").mkdir(parents=True)
+        (folder / "state.db").touch()
+        (folder / "link").symlink_to(tmp_path)
+        monkeypatch.setattr(install.os.path, "ismount", lambda path, mounted=mounted: mounted)
+        install.clear(str(folder))
+        assert folder.exists() is mounted and not (mounted and list(folder.iterdir()))
+    assert tmp_path.is_dir()

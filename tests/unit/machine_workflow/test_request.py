@@ -54,6 +54,11 @@ def test_the_drivers_name_is_enough_to_finish(tmp_path: Path) -> None:
     entry.journal.add("order", values=ASKED.values())
     assert _admit(store, entry, Request("local")) == ASKED
     assert _admit(store, entry, ASKED) == ASKED
+    # What was typed then, without what the driver had settled.
+    settled = Request("ssh", {"host": "box", "host-key": "ssh-ed25519 AAAA"})
+    assert Request("ssh", {"host": "box"}).part_of(settled)
+    assert not Request("ssh", {"host": "other"}).part_of(settled)
+    assert not Request("local", {"host": "box"}).part_of(settled)
     with pytest.raises(Conflict) as caught:
         _admit(store, entry, Request("local", {"size": "3"}))
     assert "pymachine create local dev1 -o size=2 --registry-mirror https://mirror.example/v2" in str(
