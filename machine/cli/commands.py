@@ -9,6 +9,7 @@ from machine.cli.framework import Row
 _MACHINES: Final = "Machines"
 _CONTAINERS: Final = "Containers (on the chosen machine)"
 _IMAGES: Final = "Images (on the chosen machine)"
+_VOLUMES: Final = "Volumes (on the chosen machine)"
 
 CONTAINER: Final = (
     Row("run", "run:run", "Run a command in a new container"),
@@ -50,6 +51,14 @@ IMAGE: Final = (
     Row("rm", "images:remove", "Remove images"),
 )
 
+VOLUME: Final = (
+    Row("create", "volumes:create", "Create a volume"),
+    Row("ls", "volumes:ls", "List volumes"),
+    Row("inspect", "volumes:inspect", "Show all that is known about volumes, as JSON"),
+    Row("rm", "volumes:remove", "Remove volumes"),
+    Row("prune", "volumes:prune", "Remove volumes that no container has"),
+)
+
 TOP: Final = (
     Row("create", "machine_create:create", "Create a machine and put the engine on it", _MACHINES),
     Row("ls", "machine_ls:ls", "List machines", _MACHINES),
@@ -78,6 +87,7 @@ TOP: Final = (
     Row("tag", "images:tag", "Give an image another name", _IMAGES),
     Row("rmi", "images:remove", "Remove images", _IMAGES),
     Row("image", IMAGE, "Manage images: ls, inspect, history, …", _IMAGES),
+    Row("volume", VOLUME, "Manage volumes: create, ls, inspect, rm, prune", _VOLUMES),
     Row("info", "about:info", "Show what the machine and its engine are, have and lack", "More"),
     Row("events", "events:events", "Show what happens on the machine, as it happens", "More"),
     Row("version", "about:version", "Show the versions of pymachine and of the engine", "More"),

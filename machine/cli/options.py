@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from machine.cli.completion import container_names, image_names, machine_names, running_names
+from machine.cli.completion import container_names, image_names, machine_names, running_names, volume_names
 
 MachineOption = Annotated[
     str | None,
@@ -59,3 +59,4 @@ RunningName = Annotated[str, typer.Argument(metavar="CONTAINER", autocompletion=
 ContainerNames = Annotated[list[str], typer.Argument(metavar="CONTAINER...", autocompletion=container_names)]
 ImageName = Annotated[str, typer.Argument(metavar="IMAGE", autocompletion=image_names)]
 ImageNames = Annotated[list[str], typer.Argument(metavar="IMAGE...", autocompletion=image_names)]
+VolumeNames = Annotated[list[str], typer.Argument(metavar="VOLUME...", autocompletion=volume_names)]

@@ -10,13 +10,14 @@ from hostagent import wire
 from machine.client.docker_call import Caller, Filters, decode, filters
 from machine.client.docker_containers import Containers, Execs
 from machine.client.docker_images import Images
+from machine.client.docker_volumes import Volumes
 from machine.client.http import Http, Response
 
 
 class DockerClient:
     """`DockerClient(ensure_keeper(machine))`; a context manager.
 
-    `containers`, `execs` and `images` hold the calls of each noun. All raise DaemonError (status and message
+    `containers`, `execs`, `images` and `volumes` hold the calls of each noun. All raise DaemonError (status and message
     of the engine), Unavailable, and, through a keeper, HostKeyMismatch or Denied.
     """
 
@@ -26,6 +27,7 @@ class DockerClient:
         self.containers = Containers(self._caller)
         self.execs = Execs(self._caller)
         self.images = Images(self._caller)
+        self.volumes = Volumes(self._caller)
 
     def ping(self) -> str:
         """The engine's highest API version."""
