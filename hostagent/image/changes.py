@@ -68,7 +68,11 @@ def _lines(changes: Sequence[str]) -> list[str]:
             continue
         lines.append(re.sub(r"^(\S+)\s+", r"\1 ", begun + text))
         begun = ""
-    return [*lines, begun] if begun.strip() else lines
+    if begun.strip():
+        lines.append(begun)
+    if changes and not lines:
+        raise Invalid("file with no instructions: a change is a Dockerfile's line, as CMD or ENV")
+    return lines
 
 
 def _command(state: _State, text: str) -> tuple[str, ...]:

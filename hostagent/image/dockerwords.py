@@ -61,6 +61,9 @@ def expand(word: str, variables: Mapping[str, str]) -> str:
             result += value
         else:
             result += character
+    if quote:
+        which = "single" if quote == "'" else "double"
+        raise Invalid(f"unexpected end of statement while looking for matching {which}-quote: {word}")
     return result
 
 

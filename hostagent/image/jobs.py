@@ -50,6 +50,17 @@ class Pack(msgspec.Struct, frozen=True, tag=True):
     keep: str | None = None
 
 
+class Snapshot(msgspec.Struct, frozen=True, tag=True):
+    """Copy overlay's upper directory, which may be in use, into the empty directory `into`. Answer: Applied.
+
+    `leave_out`: members, relative, that are not copied; what is in them is, unless it is named too.
+    """
+
+    upper: str
+    into: str
+    leave_out: list[bytes] = []
+
+
 class Access(msgspec.Struct, frozen=True):
     """A registry's repository as opened: where, and what to send as Authorization ("" = nothing yet)."""
 
@@ -107,7 +118,7 @@ class PushManifest(msgspec.Struct, frozen=True, tag=True):
     file: str
 
 
-LocalJob = Apply | Scan | Pack
+LocalJob = Apply | Scan | Pack | Snapshot
 RemoteJob = Resolve | Fetch | OpenPush | PushBlob | PushManifest
 Job = LocalJob | RemoteJob | FileJob
 

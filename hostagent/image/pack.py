@@ -189,3 +189,21 @@ class Packer(TreePacker):
             for name in names
             if name == OPAQUE or not name.startswith((b"trusted.overlay.", b"user.overlay."))
         }
+
+
+class LivePacker(Packer):
+    """A container's own layer while it may run, without the members `leave_out`."""
+
+    LIVE: ClassVar[bool] = True
+
+    def __init__(self, put: Put, leave_out: frozenset[bytes]) -> None:
+        super().__init__(put)
+        self._leave_out = leave_out
+
+    def directory(self, header: Header) -> None:
+        if header.name not in self._leave_out:
+            super().directory(header)
+
+    def replaced(self, header: Header, status: os.stat_result) -> bool:
+        left_out = not stat.S_ISDIR(status.st_mode) and header.name in self._leave_out
+        return left_out or super().replaced(header, status)

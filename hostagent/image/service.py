@@ -9,7 +9,9 @@ from pathlib import Path
 
 from hostagent import wire
 from hostagent.errors import Conflict, NotFound
-from hostagent.image import loading, removing, saving, views
+from hostagent.image import committing, loading, removing, saving, views
+from hostagent.image.committing import Commit
+from hostagent.image.crew import Crew
 from hostagent.image.fetching import LayerMaker
 from hostagent.image.filters import Candidate, Filters, matcher
 from hostagent.image.importing import import_archive
@@ -192,6 +194,13 @@ class ImageService:
         """docker import; the new image's ID."""
         image = await import_archive(self.store, stream, reference, message, changes)
         self._tell("import", image, image.id, image.id)
+        return image.id
+
+    async def commit(self, crew: Crew, asked: Commit, reference: Reference | None) -> str:
+        """docker commit; the new image's ID."""
+        image = await committing.commit(self.store, crew, asked)
+        if reference is not None:
+            self.tag(image.id, reference)
         return image.id
 
     def _tell(self, action: str, image: Image, actor: str, name: str) -> None:

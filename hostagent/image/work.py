@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import signal
 import time
 from collections.abc import Callable
-from typing import IO, cast
+from typing import IO, NoReturn, cast
 
 import msgspec
 
-from hostagent.errors import Invalid
+from hostagent.errors import EngineError, Invalid
 from hostagent.image import jail
 from hostagent.image.compression import CHUNK, GzipSink, Region, ahead, compression_of, hashed, open_stream
-from hostagent.image.jobs import Answer, Applied, Apply, LocalJob, Member, Pack, Packed, Scan, Scanned, Step
-from hostagent.image.pack import Packer
+from hostagent.image.jobs import (
+    Answer,
+    Applied,
+    Apply,
+    LocalJob,
+    Member,
+    Pack,
+    Packed,
+    Scan,
+    Scanned,
+    Snapshot,
+    Step,
+)
+from hostagent.image.pack import LivePacker, Packer
 from hostagent.image.tar_reader import HARDLINK, REGULAR, SYMLINK, Chunks, TarReader
 from hostagent.image.unpack import Unpacker
+from hostagent.kernel import constants as c
+from hostagent.kernel import libc
 from hostagent.registry.media import LAYER_GZIP, layer_type
 
 STEP_INTERVAL = 0.1  # seconds between two progress messages; docker's own
@@ -48,6 +64,8 @@ def perform(job: LocalJob, tell: Tell) -> Answer:
         return apply(job, tell)
     if isinstance(job, Scan):
         return scan(job)
+    if isinstance(job, Snapshot):
+        return snapshot(job)
     return pack(job)
 
 
@@ -167,3 +185,49 @@ def pack(job: Pack) -> Packed:
     Packer(put).run()
     diff_id = "sha256:" + digest.hexdigest()
     return Packed(diff_id) if sink is None else Packed(diff_id, sink.finish(), sink.size)
+
+
+def snapshot(job: Snapshot) -> Applied:
+    """Pack in a process that sees the upper directory only, unpack in this one, which sees the new one only.
+
+    The diff ID is that of the canonical tar between them, which a later pack of the new directory gives again.
+    """
+    source, target = os.pipe2(os.O_CLOEXEC)
+    packer = os.fork()
+    if packer == 0:
+        _pack_into(job, target)
+    os.close(target)
+    jail.enter(job.into)
+    os.umask(0)
+    digest = hashlib.sha256()
+    chunk = hashed(lambda: os.read(source, CHUNK), digest)
+    unpacker = Unpacker()
+    unpacker.run(TarReader(chunk))
+    while chunk():  # up to the packer's end
+        pass
+    _, status = os.waitpid(packer, 0)
+    if status != 0:
+        raise EngineError(
+            os.strerror(os.waitstatus_to_exitcode(status)) if os.WIFEXITED(status) else "killed"
+        )
+    return Applied("sha256:" + digest.hexdigest(), unpacker.size, unpacker.files)
+
+
+def _pack_into(job: Snapshot, target: int) -> NoReturn:
+    """Ends this process; its status is 0 or an errno."""
+    status = errno.EIO
+    try:
+        libc.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+        jail.enter(job.upper)
+
+        def put(piece: bytes) -> None:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(target, view) :]
+
+        LivePacker(put, frozenset(job.leave_out)).run()
+        status = 0
+    except OSError as error:
+        status = error.errno or errno.EIO
+    finally:
+        os._exit(status)

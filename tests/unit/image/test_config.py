@@ -118,7 +118,18 @@ def test_changes() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["", "RUN x", "CMD", "EXPOSE eighty", "EXPOSE 70000", "ENV A", "ENV 'A=b", "LABEL a=b c", "VOLUME [1]"],
+    [
+        "",
+        "RUN x",
+        "CMD",
+        "EXPOSE eighty",
+        "EXPOSE 70000",
+        "ENV A",
+        "ENV 'A=b",
+        "LABEL a=b c",
+        "HEALTHCHECK --retries=x CMD a",
+        "ONBUILD FROM a",
+    ],
 )
 def test_bad_changes(change: str) -> None:
     with pytest.raises(Invalid):
