@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from hostagent.api import (
     archive,
+    commits,
     containers,
     control,
     exec,
@@ -16,6 +17,7 @@ from hostagent.api import (
     machine,
     system,
     unbuilt,
+    usage,
     version,
     volumes,
 )
@@ -23,7 +25,7 @@ from hostagent.api.bridge import Bridges
 from hostagent.api.exchange import Action, Exchange
 from hostagent.api.http import BUFFER, Connection
 from hostagent.api.message import Answer, Reply, Request, error_reply
-from hostagent.api.ports import Control, Engine, Files, Images, Shims, Volumes
+from hostagent.api.ports import Committing, Control, Engine, Files, Images, Shims, Usage, Volumes
 from hostagent.api.query import Query
 from hostagent.api.router import Route, Router
 from hostagent.api.streams import chunked_head, content_type, upgrade_head
@@ -46,18 +48,22 @@ class Application:
         files: Files,
         volumes_: Volumes,
         shims: Shims,
+        usage_: Usage,
+        committing: Committing,
     ) -> None:
         self._router = Router()
         self._bridges = Bridges()
         for method, pattern, route in (
             *system.routes(engine),
-            *containers.routes(engine, self._bridges),
+            *containers.routes(engine, usage_, self._bridges),
             *exec.routes(engine),
             *control.routes(control_service),
             *images.routes(engine, images_service),
             *archive.routes(files),
             *volumes.routes(volumes_),
             *machine.routes(shims),
+            *usage.routes(usage_),
+            *commits.routes(committing),
             *unbuilt.routes(engine),
         ):
             self._router.add(method, pattern, route)

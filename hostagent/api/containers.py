@@ -10,7 +10,7 @@ from hostagent.api import filters, versioned, websocket
 from hostagent.api.bridge import Bridges
 from hostagent.api.decoding import decode
 from hostagent.api.message import NO_CONTENT, Answer, Reply, Request, Stream, json_reply
-from hostagent.api.ports import Engine
+from hostagent.api.ports import Engine, Usage
 from hostagent.api.router import Route
 from hostagent.api.streams import content_type
 from hostagent.api.websocket import Opcode
@@ -21,9 +21,9 @@ _CONDITIONS = frozenset({"not-running", "next-exit", "removed"})
 _LEAST_JSON = 7  # bytes of the shortest object with a key; the empty ones that old clients send are shorter
 
 
-def routes(engine: Engine, bridges: Bridges) -> Iterator[tuple[str, str, Route]]:
+def routes(engine: Engine, usage: Usage, bridges: Bridges) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
-    handlers = _Containers(engine, bridges)
+    handlers = _Containers(engine, usage, bridges)
     yield "GET", "/containers/json", Route(handlers.list)
     yield "POST", "/containers/create", Route(handlers.create)
     yield "GET", "/containers/{id}/json", Route(handlers.inspect)
@@ -47,16 +47,16 @@ def routes(engine: Engine, bridges: Bridges) -> Iterator[tuple[str, str, Route]]
 @dataclass(frozen=True)
 class _Containers:
     engine: Engine
+    usage: Usage
     bridges: Bridges
 
     async def list(self, request: Request) -> Answer:
         query = request.query
         found = self.engine.list(
-            query.flag("all"),
-            query.number("limit") or 0,
-            query.flag("size"),
-            filters.parse(query.text("filters")),
+            query.flag("all"), query.number("limit") or 0, filters.parse(query.text("filters"))
         )
+        if query.flag("size"):
+            found = await self.usage.sized(found)
         return json_reply([versioned.listed_container(each, request.version) for each in found])
 
     async def create(self, request: Request) -> Answer:
@@ -65,7 +65,9 @@ class _Containers:
         return json_reply(await self.engine.create(body, request.query.text("name"), platform), 201)
 
     async def inspect(self, request: Request) -> Answer:
-        found = self.engine.inspect(request.variables["id"], request.query.flag("size"))
+        found = self.engine.inspect(request.variables["id"])
+        if request.query.flag("size"):
+            found = await self.usage.sized_inspect(found)
         return json_reply(versioned.container(found, request.version))
 
     async def start(self, request: Request) -> Answer:

@@ -80,7 +80,7 @@ class _Images:
                 "import from a URL (fromSrc) is not built yet: fetch it and send it as the body"
             )
         repository = query.text("repo")
-        target = _tagged(repository, query.text("tag")) if repository is not None else None
+        target = tagged(repository, query.text("tag")) if repository is not None else None
         message = query.text("message") or "Imported from -"
 
         async def work(report: ReportProgress) -> object:
@@ -127,7 +127,7 @@ class _Images:
         repository = request.query.text("repo")
         if repository is None:
             raise Invalid("repo is missing: name the new reference")
-        self.images.tag(request.variables["name"], _tagged(repository, request.query.text("tag")))
+        self.images.tag(request.variables["name"], tagged(repository, request.query.text("tag")))
         return Reply(201)
 
     async def remove(self, request: Request) -> Answer:
@@ -146,7 +146,7 @@ def _with_tag(name: str, tag: str | None) -> Reference:
     return reference.at(tag) if is_digest(tag) else reference.tagged(tag)
 
 
-def _tagged(repository: str, tag: str | None) -> Reference:
+def tagged(repository: str, tag: str | None) -> Reference:
     """The new name of an image. Raises Invalid for a digest, which cannot be chosen."""
     reference = Reference.parse(repository, default_tag=False)
     if reference.digest is not None:

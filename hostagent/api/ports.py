@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from hostagent import wire
+from hostagent.model.commit import CommitOptions
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 
@@ -27,10 +28,11 @@ class Engine(Protocol):
         self, body: wire.ContainerCreate, name: str | None, platform: str | None, /
     ) -> wire.ContainerCreated: ...
 
-    def list(self, all: bool, limit: int, size: bool, filters: Filters, /) -> Sequence[wire.ContainerSummary]:
+    def list(self, all: bool, limit: int, filters: Filters, /) -> Sequence[wire.ContainerSummary]:
         """`limit` newest containers, 0 = no limit."""
 
-    def inspect(self, ref: str, size: bool, /) -> wire.ContainerInspect: ...
+    def inspect(self, ref: str, /) -> wire.ContainerInspect:
+        """Without sizes; so is the list."""
 
     async def start(self, ref: str, detach_keys: str, /) -> None:
         """Raises NotModified when it runs already."""
@@ -152,7 +154,7 @@ class Files(Protocol):
     """The files of containers, as tar. What is not there raises NotFound."""
 
     async def stat(self, ref: str, path: str, /) -> bytes:
-        """JSON of a wire.ContainerPathStat."""
+        """JSON of a wire.PathStat."""
 
     async def read(self, ref: str, path: str, /) -> tuple[bytes, AsyncIterator[bytes]]:
         """The same, and the tar."""
@@ -186,3 +188,27 @@ class Volumes(Protocol):
         """Raises Conflict while containers hold it; `force` forgives only that there is none."""
 
     async def prune(self, filters: Filters, /) -> wire.VolumesPruned: ...
+
+
+class Usage(Protocol):
+    """What containers, images and volumes take on disk."""
+
+    async def sized(self, found: Sequence[wire.ContainerSummary], /) -> Sequence[wire.ContainerSummary]:
+        """The same with their sizes."""
+
+    async def sized_inspect(self, found: wire.ContainerInspect, /) -> wire.ContainerInspect: ...
+
+    async def prune(self, filters: Filters, /) -> wire.ContainersPruned:
+        """Remove all containers that do not run and pass the filters."""
+
+    async def disk(self, containers: bool, images: bool, volumes: bool, /) -> wire.DiskUsage:
+        """Of what is asked for."""
+
+
+class Committing(Protocol):
+    """What a container changed in its files, and an image of it."""
+
+    async def changes(self, ref: str, /) -> Sequence[wire.FilesystemChange]: ...
+
+    async def commit(self, ref: str, config: wire.Config | None, asked: CommitOptions, /) -> str:
+        """The image's ID. What `config` leaves open is the container's."""

@@ -10,15 +10,11 @@ from hostagent.api.router import Route
 from hostagent.errors import NotFound, Unsupported
 
 _UNBUILT = {
-    "container changes": ("GET /containers/{id}/changes",),
-    "container prune": ("POST /containers/prune",),
     "image build": ("POST /build", "POST /build/prune", "POST /session", "POST /grpc"),
-    "commit": ("POST /commit",),
     "image search": ("GET /images/search",),
     "image prune": ("POST /images/prune",),
     "registry login": ("POST /auth",),
     "registry inspection": ("GET /distribution/{name...}/json",),
-    "disk usage": ("GET /system/df",),
     "networks": (
         "GET /networks",
         "POST /networks/create",
@@ -61,6 +57,6 @@ def _refusing(what: str, call: str, engine: Engine) -> Handler:
 def _must_exist(call: str, request: Request, engine: Engine) -> None:
     """What is not there is told first: `docker inspect NAME` asks for containers, images, networks, volumes in turn."""
     if "/containers/{id}/" in call:
-        engine.inspect(request.variables["id"], False)
+        engine.inspect(request.variables["id"])
     if "/networks/{id}" in call and (name := request.variables["id"]) not in _NETWORKS:
         raise NotFound(f"network {name} not found")

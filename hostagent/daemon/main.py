@@ -18,6 +18,7 @@ from hostagent.daemon.options import Options
 from hostagent.daemon.sockets import listening, notify
 from hostagent.engine import remap
 from hostagent.engine.bundles import Bundles
+from hostagent.engine.committing import Committing
 from hostagent.engine.containers import Containers
 from hostagent.engine.containervolumes import ContainerVolumes
 from hostagent.engine.control import Control
@@ -45,6 +46,7 @@ from hostagent.engine.stats import Statistics
 from hostagent.engine.system import System
 from hostagent.engine.top import Processes
 from hostagent.engine.updates import Updates
+from hostagent.engine.usage import Usage
 from hostagent.engine.volumes import Volumes
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.crewpool import CrewPool
@@ -149,7 +151,9 @@ async def serve(options: Options) -> None:
         Statistics(containers, bundles),
         Processes(containers, bundles, events),
     )
-    application = Application(engine, images, control, files, volumes, Shims(containers))
+    usage = Usage(engine, containers, lifecycle, images, volumes, events)
+    committing = Committing(containers, images, pausing, events, crews)
+    application = Application(engine, images, control, files, volumes, Shims(containers), usage, committing)
     for listener in sockets:
         await application.listen(listener)
     health.resume()

@@ -37,7 +37,7 @@ class Copying:
         self._crews = crews
 
     async def stat(self, ref: str, path: str) -> bytes:
-        """JSON of a wire.ContainerPathStat. Raises NotFound in Docker's words."""
+        """JSON of a wire.PathStat. Raises NotFound in Docker's words."""
         container = self._containers.find(ref)
         with _named(path, ref):
             async with self._reading(container, lambda root, pipe: StatPath(root, path, pipe)) as reader:

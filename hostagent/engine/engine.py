@@ -151,7 +151,7 @@ class Engine:
             return True
         return False
 
-    def list(self, all: bool, limit: int, size: bool, filters_: Filters) -> list[wire.ContainerSummary]:
+    def list(self, all: bool, limit: int, filters_: Filters) -> list[wire.ContainerSummary]:
         """Newest first; running ones only, unless asked otherwise."""
         lookups = filters.Lookups(self._containers.find, self._image_id)
         found = filters.select(self._containers.all(), all, limit, filters_, lookups)
@@ -161,7 +161,6 @@ class Engine:
             views.summary(
                 each,
                 named[each.config.image],
-                self._sizes(each) if size else None,
                 links.get(each.id, ()),
             )
             for each in found
@@ -173,16 +172,11 @@ class Engine:
         except EngineError:
             return None
 
-    def inspect(self, ref: str, size: bool) -> wire.ContainerInspect:
+    def inspect(self, ref: str) -> wire.ContainerInspect:
         container = self._containers.find(ref)
         lowerdirs = self._images.lowerdirs(self._images.resolve(container.image_id))
         host = replace(container.host, links=self._links.shown(container))
-        return replace(
-            views.inspect(container, self._sizes(container) if size else None, lowerdirs), host_config=host
-        )
-
-    def _sizes(self, container: Container) -> tuple[int, int]:
-        return views.sizes(container, self._images.inspect(container.image_id).size)
+        return replace(views.inspect(container, lowerdirs), host_config=host)
 
     # -- the life
 

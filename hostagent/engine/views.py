@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 
@@ -23,10 +22,8 @@ from hostagent.wire import (
 )
 
 
-def inspect(
-    container: Container, sizes: tuple[int, int] | None, lowerdirs: tuple[str, ...]
-) -> ContainerInspect:
-    """Answer of GET /containers/{id}/json; `sizes` = bytes of the writable layer, of the whole root."""
+def inspect(container: Container, lowerdirs: tuple[str, ...]) -> ContainerInspect:
+    """Answer of GET /containers/{id}/json, without sizes."""
     config, state, directory = container.config, container.state, container.directory
     path, *args = merge.command(config)
     return ContainerInspect(
@@ -55,8 +52,6 @@ def inspect(
                 "MergedDir": f"{directory}/rootfs",
             },
         ),
-        size_rw=sizes[0] if sizes else None,
-        size_root_fs=sizes[1] if sizes else None,
         mounts=container.mounts.points(container.host),
         config=Config(**{name: getattr(config, name) for name in Config.__struct_fields__}),
         network_settings=_network(container),
@@ -66,7 +61,6 @@ def inspect(
 def summary(
     container: Container,
     named_image: str | None,
-    sizes: tuple[int, int] | None,
     links: Sequence[str] = (),
 ) -> ContainerSummary:
     """Entry of GET /containers/json; `links` are its names as another's linked one.
@@ -82,8 +76,6 @@ def summary(
         command=_shown_command(*merge.command(config)),
         created=container.created_ns // 1_000_000_000,
         ports=ports_of(container),
-        size_rw=sizes[0] if sizes else 0,
-        size_root_fs=sizes[1] if sizes else 0,
         labels=container.labels,
         state=state.status,
         status=status(state),
@@ -152,18 +144,6 @@ def ago(nanoseconds: int) -> str:
     if hours < 24 * 365 * 2:
         return f"{hours // 24 // 30} months"
     return f"{hours // 24 // 365} years"
-
-
-def sizes(container: Container, image_size: int) -> tuple[int, int]:
-    """(writable layer, whole root) in bytes of file content; walks the upper directory."""
-    written = 0
-    for folder, _folders, names in os.walk(f"{container.directory}/upper"):
-        for name in names:
-            try:
-                written += os.lstat(f"{folder}/{name}").st_size
-            except FileNotFoundError:
-                continue  # the container removed it while we walked
-    return written, image_size + written
 
 
 def _endpoint(container: Container) -> EndpointSettings:

@@ -86,10 +86,10 @@ def go_mode(mode: int) -> int:
     return mode & 0o777 | bits | _GO_KINDS.get(stat.S_IFMT(mode), 0)
 
 
-def path_stat(path: str) -> wire.ContainerPathStat:
+def path_stat(path: str) -> wire.PathStat:
     """What the API tells of a path, which is not followed if it is a symlink. Raises OSError."""
     status = os.lstat(path)
-    return wire.ContainerPathStat(
+    return wire.PathStat(
         name=base(path),
         size=status.st_size,
         mode=go_mode(status.st_mode),

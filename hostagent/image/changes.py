@@ -49,7 +49,7 @@ def apply_changes(config: ImageConfig, changes: Sequence[str]) -> ImageConfig:
             raise Invalid(
                 f"{word.lower()} is not a valid change command: use one of {', '.join(sorted(_INSTRUCTIONS))}"
             )
-        if not rest.strip():
+        if not rest.strip() and instruction not in (_cmd, _entrypoint):
             raise Invalid(f"{word.upper()} requires at least one argument")
         instruction(state, rest.strip())
     return state.config
@@ -75,10 +75,12 @@ def _lines(changes: Sequence[str]) -> list[str]:
     return lines
 
 
-def _command(state: _State, text: str) -> tuple[str, ...]:
-    """The exec form (a JSON list of strings) or a line for the shell."""
+def _command(state: _State, text: str) -> tuple[str, ...] | None:
+    """The exec form (a JSON list of strings) or a line for the shell; None for nothing, in either form."""
     words = _json_list(text)
-    return words if words is not None else (*(state.config.shell or ("/bin/sh", "-c")), text)
+    if words is None and text:
+        return (*(state.config.shell or ("/bin/sh", "-c")), text)
+    return words or None
 
 
 def _json_list(text: str) -> tuple[str, ...] | None:
@@ -110,8 +112,9 @@ def _pairs(state: _State, text: str, what: str) -> list[tuple[str, str]]:
 
 
 def _cmd(state: _State, text: str) -> None:
-    state.set(cmd=_command(state, text))
-    state.cmd_set = True
+    command = _command(state, text)
+    state.set(cmd=command)
+    state.cmd_set |= command is not None
 
 
 def _entrypoint(state: _State, text: str) -> None:

@@ -108,5 +108,5 @@ def _enter_stopped(root: StoppedRoot, with_mounts: bool) -> None:
         for path in MOUNT_FILES:
             os.close(touch_in_root(fd, path))
         for bind in root.binds if with_mounts else ():
-            bind_in_root(fd, bind.source, bind.destination, bind.read_only)
+            bind_in_root(fd, bind.source, bind.subpath, bind.destination, bind.read_only)
     jail.pivot(root.mountpoint)

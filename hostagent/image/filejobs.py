@@ -10,11 +10,12 @@ import msgspec
 
 
 class Bind(msgspec.Struct, frozen=True):
-    """Something of the host's, an absolute path, at a place in the container."""
+    """Something of the host's, an absolute path, at a place in the container; or what is at `subpath` below it."""
 
     source: str
     destination: str
     read_only: bool = False
+    subpath: str = ""
 
 
 class RunningRoot(msgspec.Struct, frozen=True, tag=True):
@@ -38,7 +39,7 @@ Root = RunningRoot | StoppedRoot
 
 
 class StatPath(msgspec.Struct, frozen=True, tag=True):
-    """Write a wire.ContainerPathStat as a JSON line to the pipe `into`. Answer: Done; NotFound if nothing is there."""
+    """Write a wire.PathStat as a JSON line to the pipe `into`. Answer: Done; NotFound if nothing is there."""
 
     root: Root
     path: str

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from hostagent import wire
 from hostagent.errors import Conflict, NotFound
@@ -109,6 +112,22 @@ class ImageService:
             if image is not None and fits(Candidate(image, record, self.store.names(record.id))):
                 found.append(views.summary(self.store, image, record))
         return found
+
+    def size(self, image_id: str) -> int:
+        """Bytes of all layers of an image that has a row."""
+        return self.store.record(image_id).size
+
+    def usage(self) -> tuple[Sequence[wire.ImageSummary], int]:
+        """All images with the bytes that each shares with others, and the bytes of all layers, each counted once."""
+        listed = self.list(False, {})
+        images = {each.id: self.resolve(each.id) for each in listed}
+        users = Counter(chain_id for image in images.values() for chain_id in image.chain_ids)
+        sizes = {chain_id: self.store.layer_size(chain_id) or 0 for chain_id in users}
+        shared = {
+            image.id: sum(sizes[chain_id] for chain_id in image.chain_ids if users[chain_id] > 1)
+            for image in images.values()
+        }
+        return [replace(each, shared_size=shared[each.id]) for each in listed], sum(sizes.values())
 
     # Changing
 

@@ -82,7 +82,7 @@ class Unpacker:
         self._directories = {root}  # known to exist and to be real directories
         self._times: list[tuple[bytes, int]] = []
         self._hidden: set[bytes] = set()  # paths with a whiteout of this layer
-        self.size = 0  # bytes of regular files
+        self.size = 0  # bytes of regular files and of symlinks
         self.files = 0
 
     def run(self, reader: TarReader) -> None:
@@ -196,6 +196,7 @@ class Unpacker:
             return
         elif kind == SYMLINK:
             self._again(path, lambda: os.symlink(entry.link, path))
+            self.size += len(entry.link)  # as the file system counts, and Docker with it
         else:
             device = os.makedev(entry.major, entry.minor) if kind != FIFO else 0
             self._again(path, lambda: os.mknod(path, entry.mode | _NODE_KINDS[kind], device))

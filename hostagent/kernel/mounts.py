@@ -34,12 +34,25 @@ def mount_overlay(target: str, lower: Sequence[str], upper: str, work: str) -> i
     return os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def bind_in_root(root_fd: int, source: str, destination: str, read_only: bool) -> None:
-    """Mount `source` of the host at `destination` inside the root, privately; its place is made if missing."""
-    with owned(libc.open_tree(c.AT_FDCWD, source, c.OPEN_TREE_CLONE | c.AT_RECURSIVE)) as tree:
+def bind_in_root(root_fd: int, source: str, subpath: str, destination: str, read_only: bool) -> None:
+    """Mount `source` of the host, or what is at `subpath` below it and not elsewhere, at `destination` inside the root,
+    privately; its place is made if missing."""
+    with owned(_opened(source, subpath)) as origin, owned(_cloned(origin)) as tree:
         make = mkdirs_in_root if stat.S_ISDIR(os.fstat(tree).st_mode) else touch_in_root
         with owned(make(root_fd, destination)) as target:
             attributes = c.MOUNT_ATTR_RDONLY if read_only else 0
             below = c.AT_EMPTY_PATH | c.AT_RECURSIVE
             libc.mount_setattr(tree, "", below, attr_set=attributes, propagation=c.MS_PRIVATE)
             libc.move_mount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH)
+
+
+def _opened(source: str, subpath: str) -> int:
+    fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    if not subpath:
+        return fd
+    with owned(fd):
+        return libc.openat2(fd, subpath, os.O_PATH, 0, c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS)
+
+
+def _cloned(fd: int) -> int:
+    return libc.open_tree(fd, "", c.OPEN_TREE_CLONE | c.AT_RECURSIVE | c.AT_EMPTY_PATH)

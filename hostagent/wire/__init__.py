@@ -9,7 +9,6 @@ from hostagent.wire.container import (
     NEVER,
     ContainerCreated,
     ContainerInspect,
-    ContainerPathStat,
     ContainerState,
     ContainerSummary,
     DriverData,
@@ -81,6 +80,7 @@ from hostagent.wire.system import (
     SwarmInfo,
     Version,
 )
+from hostagent.wire.usage import ContainersPruned, DiskUsage
 from hostagent.wire.volume import Volume, VolumeCreate, VolumeList, VolumesPruned, VolumeUsage
 
 __all__ = [
@@ -96,11 +96,12 @@ __all__ = [
     "ContainerCreate",
     "ContainerCreated",
     "ContainerInspect",
-    "ContainerPathStat",
     "ContainerState",
     "ContainerSummary",
+    "ContainersPruned",
     "DeviceMapping",
     "DeviceRequest",
+    "DiskUsage",
     "DriverData",
     "EndpointIPAMConfig",
     "EndpointSettings",

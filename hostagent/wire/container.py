@@ -159,13 +159,3 @@ class IdResponse(Wire, frozen=True, kw_only=True):
     """Answer of exec create and commit."""
 
     id: str = shown("")
-
-
-class ContainerPathStat(Wire, frozen=True, kw_only=True, rename="camel"):
-    """The header X-Docker-Container-Path-Stat: size in bytes, `mode` with the bits of Go's fs.FileMode, RFC 3339."""
-
-    name: str = shown("")
-    size: int = shown(0)
-    mode: int = shown(0)
-    mtime: str = shown(NEVER)
-    link_target: str = shown("")

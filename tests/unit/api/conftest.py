@@ -13,7 +13,16 @@ import h11
 import pytest
 
 from hostagent.api.application import Application
-from tests.unit.api.fake_engine import FakeControl, FakeEngine, FakeFiles, FakeImages, FakeShims, FakeVolumes
+from tests.unit.api.fake_engine import (
+    FakeCommitting,
+    FakeControl,
+    FakeEngine,
+    FakeFiles,
+    FakeImages,
+    FakeShims,
+    FakeUsage,
+    FakeVolumes,
+)
 
 
 @dataclass
@@ -86,7 +95,16 @@ async def server() -> AsyncIterator[Server]:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(path)
         engine, images = FakeEngine(), FakeImages()
-        app = Application(engine, images, FakeControl(engine), FakeFiles(), FakeVolumes(), FakeShims())
+        app = Application(
+            engine,
+            images,
+            FakeControl(engine),
+            FakeFiles(),
+            FakeVolumes(),
+            FakeShims(),
+            FakeUsage(),
+            FakeCommitting(),
+        )
         await app.listen(listening)
         yield Server(path, engine, images, app)
         await app.close()

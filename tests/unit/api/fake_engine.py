@@ -13,9 +13,12 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from hostagent import wire
 from hostagent.api.ports import Filters, ReportProgress
 from hostagent.errors import Conflict, NotFound, NotModified
+from hostagent.model.commit import CommitOptions
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 
@@ -113,14 +116,14 @@ class FakeEngine:
         self.containers[new] = container
         return wire.ContainerCreated(id=new)
 
-    def list(self, all: bool, limit: int, size: bool, filters: Filters, /) -> Sequence[wire.ContainerSummary]:
-        self.calls.append(("list", all, limit, size, filters))
+    def list(self, all: bool, limit: int, filters: Filters, /) -> Sequence[wire.ContainerSummary]:
+        self.calls.append(("list", all, limit, filters))
         return [
             wire.ContainerSummary(id=one.id, names=["/" + one.name], image=one.config.image, state=one.state)
             for one in self.containers.values()
         ]
 
-    def inspect(self, ref: str, size: bool, /) -> wire.ContainerInspect:
+    def inspect(self, ref: str, /) -> wire.ContainerInspect:
         one = self.find(ref)
         running = one.state == "running"
         return wire.ContainerInspect(
@@ -393,25 +396,25 @@ class FakeControl:
         self.updates: list[tuple[bytes, tuple[int, int]]] = []
 
     async def pause(self, ref: str) -> None:
-        self.paused.add(self._engine.inspect(ref, False).id)
+        self.paused.add(self._engine.inspect(ref).id)
 
     async def unpause(self, ref: str) -> None:
-        self.paused.remove(self._engine.inspect(ref, False).id)
+        self.paused.remove(self._engine.inspect(ref).id)
 
     async def update(self, ref: str, raw: bytes, version: tuple[int, int]) -> wire.UpdateResult:
-        self._engine.inspect(ref, False)
+        self._engine.inspect(ref)
         self.updates.append((raw, version))
         return wire.UpdateResult()
 
     async def top(self, ref: str, arguments: str) -> wire.Top:
-        self._engine.inspect(ref, False)
+        self._engine.inspect(ref)
         return wire.Top(titles=["PID"], processes=[[arguments]])
 
     async def stats(self, ref: str, one_shot: bool) -> wire.Stats:
-        return wire.Stats(id=self._engine.inspect(ref, False).id, num_procs=int(one_shot))
+        return wire.Stats(id=self._engine.inspect(ref).id, num_procs=int(one_shot))
 
     def stats_stream(self, ref: str) -> AsyncIterator[wire.Stats]:
-        return self._samples(self._engine.inspect(ref, False).id)
+        return self._samples(self._engine.inspect(ref).id)
 
     async def _samples(self, container_id: str) -> AsyncIterator[wire.Stats]:
         for number in range(3):
@@ -471,3 +474,29 @@ class FakeShims:
 
     def list(self) -> list[wire.ShimFact]:
         return [wire.ShimFact(id="a" * 64, name="box", protocol=1, current=False)]
+
+
+class FakeUsage:
+    """Everything has one byte."""
+
+    async def sized(self, found: Sequence[wire.ContainerSummary]) -> Sequence[wire.ContainerSummary]:
+        return [replace(each, size_rw=1, size_root_fs=1) for each in found]
+
+    async def sized_inspect(self, found: wire.ContainerInspect) -> wire.ContainerInspect:
+        return replace(found, size_rw=1, size_root_fs=1)
+
+    async def prune(self, filters: Filters) -> wire.ContainersPruned:
+        return wire.ContainersPruned(space_reclaimed=1)
+
+    async def disk(self, containers: bool, images: bool, volumes: bool) -> wire.DiskUsage:
+        return wire.DiskUsage(layers_size=1)
+
+
+class FakeCommitting:
+    """Finds one change, makes one image."""
+
+    async def changes(self, ref: str) -> Sequence[wire.FilesystemChange]:
+        return [wire.FilesystemChange(path="/new", kind=1)]
+
+    async def commit(self, ref: str, config: wire.Config | None, asked: CommitOptions) -> str:
+        return "sha256:" + "cd" * 32

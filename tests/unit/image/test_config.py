@@ -95,7 +95,7 @@ def test_changes() -> None:
         [
             'CMD ["/bin/x", "-y"]',
             "entrypoint exec it",
-            "ENV A=3 'C=a b'",
+            "ENV A=3 C='a b'",
             "ENV D some words",
             "EXPOSE 80 53/udp",
             "LABEL x=y",
@@ -121,7 +121,7 @@ def test_changes() -> None:
     [
         "",
         "RUN x",
-        "CMD",
+        "LABEL",
         "EXPOSE eighty",
         "EXPOSE 70000",
         "ENV A",

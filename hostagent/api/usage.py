@@ -1,0 +1,49 @@
+"""Routes of disk usage: `docker system df`, `docker container prune`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from hostagent.api import filters, versioned
+from hostagent.api.message import Answer, Request, json_reply
+from hostagent.api.ports import Usage
+from hostagent.api.router import Route
+from hostagent.errors import Invalid
+
+_KINDS = ("container", "image", "volume", "build-cache")
+
+
+def routes(usage: Usage) -> Iterator[tuple[str, str, Route]]:
+    """Method, pattern, route."""
+    handlers = _Usage(usage)
+    yield "GET", "/system/df", Route(handlers.disk, abandoned_with_client=True)
+    yield "POST", "/containers/prune", Route(handlers.prune)
+
+
+@dataclass(frozen=True)
+class _Usage:
+    usage: Usage
+
+    async def disk(self, request: Request) -> Answer:
+        # The parameter came with API 1.42.
+        asked = (request.query.texts("type") if request.version >= (1, 42) else ()) or _KINDS
+        for kind in asked:
+            if kind not in _KINDS:
+                raise Invalid(f"unknown object type: {kind}")
+        found = await self.usage.disk("container" in asked, "image" in asked, "volume" in asked)
+        if "build-cache" in asked:
+            found = replace(found, build_cache=[])
+        if found.containers is not None:
+            shown = [versioned.listed_container(each, request.version) for each in found.containers]
+            found = replace(found, containers=shown)
+        if found.images is not None:
+            found = replace(
+                found, images=[versioned.listed_image(each, request.version) for each in found.images]
+            )
+        return json_reply(found)
+
+    async def prune(self, request: Request) -> Answer:
+        return json_reply(await self.usage.prune(filters.parse(request.query.text("filters"))))
