@@ -12,7 +12,6 @@ from hostagent.errors import Unavailable
 from hostagent.kernel import lsm
 
 PROFILE = "pymachine-default"
-_PARSER = "apparmor_parser"
 _LOAD_LIMIT = 30
 """Seconds."""
 
@@ -52,7 +51,7 @@ def ensure_default() -> str:
         return PROFILE
     try:
         loaded = subprocess.run(
-            [_PARSER, "--replace", "--skip-cache"],
+            [lsm.APPARMOR_PARSER, "--replace", "--skip-cache"],
             input=TEXT,
             check=False,
             capture_output=True,
@@ -61,9 +60,11 @@ def ensure_default() -> str:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise Unavailable(
-            f"AppArmor is on but {_PARSER} cannot load a profile ({error}): install the package apparmor, or use "
+            f"AppArmor is on but {lsm.APPARMOR_PARSER} cannot load a profile ({error}): install the package apparmor, or use "
             "--security-opt apparmor=unconfined"
         ) from None
     if loaded.returncode:
-        raise Unavailable(f"{_PARSER} did not take the profile {PROFILE}: {loaded.stderr.strip()}")
+        raise Unavailable(
+            f"{lsm.APPARMOR_PARSER} did not take the profile {PROFILE}: {loaded.stderr.strip()}"
+        )
     return PROFILE

@@ -9,16 +9,19 @@ import os
 
 _APPARMOR_SWITCH = "/sys/module/apparmor/parameters/enabled"
 _APPARMOR_FILES = "/sys/kernel/security/apparmor"
+APPARMOR_PARSER = "/sbin/apparmor_parser"
 _SELINUX_FILES = "/sys/fs/selinux/enforce"
 
 
 def apparmor_enabled() -> bool:
-    """Switched on, and with its files there to load profiles into (not so inside most containers)."""
+    """Switched on, with its files there to load profiles into (not so inside most containers), and with the program that
+    does it: Debian's kernel has AppArmor on, a minimal Debian has not the package, and dockerd then goes without."""
     try:
         with open(_APPARMOR_SWITCH, "rb") as file:
-            return file.read(1) == b"Y" and os.path.isdir(_APPARMOR_FILES)
+            on = file.read(1) == b"Y"
     except OSError:
         return False
+    return on and os.path.isdir(_APPARMOR_FILES) and os.path.exists(APPARMOR_PARSER)
 
 
 def selinux_enabled() -> bool:

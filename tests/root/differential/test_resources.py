@@ -43,6 +43,13 @@ OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pids": (("--pids-limit", "50"), ("pids/pids.max",)),
     "no pids limit": (("--pids-limit", "-1"), ("pids/pids.max",)),
 }
+SHOWN = " ".join(
+    f"{{{{json .HostConfig.{field}}}}}"
+    for field in (
+        *("Memory", "MemorySwap", "MemoryReservation", "MemorySwappiness", "OomKillDisable", "CpuShares"),
+        *("NanoCpus", "CpuQuota", "CpuPeriod", "CpusetCpus", "CpusetMems", "PidsLimit"),
+    )
+)
 WRONG: list[dict[str, object]] = [
     {"Memory": 8 << 20, "MemorySwappiness": 101},
     {"MemorySwappiness": -5},
@@ -81,11 +88,7 @@ def test_limits_of_run(same: Same, what: str) -> None:
     options, files = OPTIONS[what]
     paths = [f"/sys/fs/cgroup/{file}" for file in files]
     same("run", "--name", "box", *options, "busybox", "tail", "-n", "+1", *paths)
-    for field in (
-        *("Memory", "MemorySwap", "MemoryReservation", "MemorySwappiness", "OomKillDisable", "CpuShares"),
-        *("NanoCpus", "CpuQuota", "CpuPeriod", "CpusetCpus", "CpusetMems", "PidsLimit"),
-    ):
-        same("inspect", "-f", f"{{{{json .HostConfig.{field}}}}}", "box")
+    same("inspect", "-f", SHOWN, "box")
 
 
 @only_v1
