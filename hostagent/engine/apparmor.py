@@ -60,8 +60,8 @@ def ensure_default() -> str:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise Unavailable(
-            f"AppArmor is on but {lsm.APPARMOR_PARSER} cannot load a profile ({error}): install the package apparmor, or use "
-            "--security-opt apparmor=unconfined"
+            f"AppArmor is on but {lsm.APPARMOR_PARSER} cannot load a profile ({error}): install the package "
+            "apparmor, or use --security-opt apparmor=unconfined"
         ) from None
     if loaded.returncode:
         raise Unavailable(

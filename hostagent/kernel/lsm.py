@@ -14,8 +14,8 @@ _SELINUX_FILES = "/sys/fs/selinux/enforce"
 
 
 def apparmor_enabled() -> bool:
-    """Switched on, with its files there to load profiles into (not so inside most containers), and with the program that
-    does it: Debian's kernel has AppArmor on, a minimal Debian has not the package, and dockerd then goes without."""
+    """Switched on, with its files there to load profiles into (not so inside most containers), and with the program
+    that does it: Debian's kernel has AppArmor on, a minimal Debian has not the package; dockerd then goes without."""
     try:
         with open(_APPARMOR_SWITCH, "rb") as file:
             on = file.read(1) == b"Y"
