@@ -31,6 +31,8 @@ _UNKNOWN = {
 LOCAL_SIZE = 20 * 1024 * 1024
 LOCAL_FILES = 5
 DEFAULT_BUFFER = 1_000_000
+ATTRIBUTES_MAX = 16 * 1024
+"""Characters that each line carries; they travel to the shim in one datagram, too."""
 
 
 def complete(given: LogConfig, default: LogConfig) -> LogConfig:
@@ -72,7 +74,12 @@ def plan(container: Container) -> LogPlan:
     """For the shim. EngineError, as dockerd's start says it, for values that are wrong."""
     config = container.host.log_config
     try:
-        return _plan(container, config.type, config.config or {})
+        made = _plan(container, config.type, config.config or {})
+        if sum(map(len, made.attributes.values())) > ATTRIBUTES_MAX:
+            raise ValueError(
+                f"the labels and variables of log-opts are more than {ATTRIBUTES_MAX} characters together: choose fewer"
+            )
+        return made
     except (ValueError, Invalid) as error:
         raise EngineError(
             f"failed to create task for container: failed to initialize logging driver: {error}"

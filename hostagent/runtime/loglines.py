@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from itertools import count, repeat
 from json.encoder import encode_basestring_ascii
 
 LINE_MAX = 16 * 1024
@@ -113,13 +114,13 @@ class LocalLines:
     def encode(self, stream: str, entries: list[bytes], whole: bool, time_ns: int) -> bytes:
         """`entries` as `Lines.feed` gives them."""
         number = STREAM_IDS[stream]
-        ending = b"\n" if whole else b""
-        extra = len(ending)
         around = LOCAL_HEAD.size + LOCAL_TAIL.size
-        out: list[bytes] = []
-        for at, entry in enumerate(entries, time_ns):
-            size = len(entry) + extra
-            out += (LOCAL_HEAD.pack(size, number, at), entry, ending, LOCAL_TAIL.pack(size + around))
+        ending = b"\n" if whole else b""
+        sizes = [len(entry) + len(ending) for entry in entries]
+        out = [b""] * (3 * len(entries))
+        out[::3] = map(LOCAL_HEAD.pack, sizes, repeat(number), count(time_ns))
+        out[1::3] = entries
+        out[2::3] = [ending + LOCAL_TAIL.pack(size + around) for size in sizes]
         return b"".join(out)
 
     @staticmethod
