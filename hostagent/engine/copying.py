@@ -12,18 +12,19 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from hostagent.engine import mountspec
+from hostagent.engine import mountspec, waiting
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.engine.roots import Roots
-from hostagent.errors import Conflict, NotFound
+from hostagent.errors import Conflict, NotFound, Unavailable
 from hostagent.image.crewpool import CrewPool
 from hostagent.image.filejobs import CopyIn, CopyOut, Export, FileJob, Root, StatPath
 from hostagent.image.jobs import Done
 
 PIPE = 1 << 20  # bytes; the most that a pipe may have without privilege (pipe(7))
 PIECE = 1 << 18  # bytes read at once
+EXIT_LIMIT = 5.0  # seconds until the exit of a process that is gone is known
 HEAD_LIMIT = 1 << 16  # bytes of the line before a tar: names of PATH_MAX, escaped
 
 
@@ -142,12 +143,21 @@ class Copying:
 
     async def _run(self, container: Container, job: Callable[[Root, str], FileJob], fd: int) -> None:
         """One job, which opens `fd` for itself; afterwards nobody has this end of the pipe."""
+        pipe = f"/proc/{os.getpid()}/fd/{fd}"
         try:
-            async with self._roots.visit(container) as root:
-                async with self._crews.crew() as crew:
-                    await crew.run(job(root, f"/proc/{os.getpid()}/fd/{fd}"), Done)
+            try:
+                await self._visit(container, job, pipe)
+            except Unavailable:
+                # It ended after all: as soon as this is known, its files are those of a stopped one.
+                if container.state.pid:
+                    await asyncio.wait({waiting.exit_future(container)}, timeout=EXIT_LIMIT)
+                await self._visit(container, job, pipe)
         finally:
             os.close(fd)
+
+    async def _visit(self, container: Container, job: Callable[[Root, str], FileJob], pipe: str) -> None:
+        async with self._roots.visit(container) as root, self._crews.crew() as crew:
+            await crew.run(job(root, pipe), Done)
 
 
 def _pipe() -> tuple[int, int]:

@@ -81,12 +81,13 @@ class MountedVolumes:
 
     def _bind(self, mount: VolumeMount) -> Bind:
         filesystem = self._volumes.get(mount.name).filesystem
-        if mount.subpath or (filesystem and not filesystem.bind):
+        if filesystem and not filesystem.bind:
             raise Unsupported(
-                f"copying from or to a stopped container with a part of a volume, or a volume of another file system "
-                f"({mount.name}), is not supported yet: start it first"
+                f"copying from or to a stopped container with a volume of another file system ({mount.name}) is not "
+                "supported yet: start it first"
             )
-        return Bind(filesystem.device if filesystem else mount.source, mount.destination, mount.read_only)
+        source = filesystem.device if filesystem else mount.source
+        return Bind(source, mount.destination, mount.read_only, mount.subpath)
 
     # -- events
 

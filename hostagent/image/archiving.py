@@ -86,9 +86,8 @@ def go_mode(mode: int) -> int:
     return mode & 0o777 | bits | _GO_KINDS.get(stat.S_IFMT(mode), 0)
 
 
-def path_stat(path: str) -> wire.PathStat:
-    """What the API tells of a path, which is not followed if it is a symlink. Raises OSError."""
-    status = os.lstat(path)
+def path_stat(path: str, status: os.stat_result) -> wire.PathStat:
+    """What the API tells of a path in that state, which is not followed if it is a symlink."""
     return wire.PathStat(
         name=base(path),
         size=status.st_size,
@@ -129,17 +128,18 @@ def resolve(path: str) -> str:
     return "/" + "/".join(done)
 
 
-def write_path(put: Put, path: str) -> None:
-    """`path` (absolute) and all below it. A directory is named by its last part, as are the members in it."""
-    status = os.lstat(path)
-    name = os.fsencode(base(path))
-    if stat.S_ISDIR(status.st_mode):
-        archiver = Archiver(put, os.fsencode(path.rstrip("/")), b"" if name == b"/" else name)
-        archiver.top()
-        archiver.walk(b"")
-    else:
-        archiver = Archiver(put, os.fsencode(posixpath.dirname(path).rstrip("/")), None)
-        archiver.walk(name)
+def write_here(put: Put, name: str) -> None:
+    """The working directory as `name` (an ending of it, "/" for nothing), and all below it."""
+    archiver = Archiver(put, b".", b"" if name == "/" else os.fsencode(name))
+    archiver.top()
+    archiver.walk(b"")
+    archiver.end()
+
+
+def write_file(put: Put, path: str) -> None:
+    """`path` (absolute), which is no directory, named by its last part."""
+    archiver = Archiver(put, os.fsencode(posixpath.dirname(path).rstrip("/")), None)
+    archiver.walk(os.fsencode(base(path)))
     archiver.end()
 
 

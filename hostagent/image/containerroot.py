@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from hostagent.errors import Conflict
+from hostagent.errors import Unavailable
 from hostagent.image import jail
 from hostagent.image.filejobs import Root, RunningRoot, StoppedRoot
 from hostagent.image.mountpoints import MOUNT_FILES, MOUNT_FOLDERS
@@ -66,7 +66,7 @@ def _namespace(root: RunningRoot) -> int:
                 return os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
     except (FileNotFoundError, ProcessLookupError):
         pass
-    raise Conflict(f"container {root.container} has just ended: try again")
+    raise Unavailable(f"container {root.container} has just ended: try again")
 
 
 def _leave_out_kernel_files(proc: int) -> None:

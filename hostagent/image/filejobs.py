@@ -19,7 +19,10 @@ class Bind(msgspec.Struct, frozen=True):
 
 
 class RunningRoot(msgspec.Struct, frozen=True, tag=True):
-    """The files as the container's process `pid` sees them; its cgroup's name has the ID `container` in it."""
+    """The files as the container's process `pid` sees them; its cgroup's name has the ID `container` in it.
+
+    A job raises Unavailable, before anything else, when that process is no more.
+    """
 
     pid: int
     container: str

@@ -52,14 +52,23 @@ def _writer(fd: int) -> Put:
 def _copy_out(job: StatPath | CopyOut, put: Put) -> None:
     path = job.path if isinstance(job, StatPath) else absolute(job.path)
     try:
-        found = archiving.path_stat(path)
+        status = os.lstat(path)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if is_directory:
+            # From here on it is this one, whatever takes its place.
+            os.chdir(path)
+            status = os.stat(".")
     except FileNotFoundError:
         raise
     except OSError as error:
         raise EngineError(f"lstat {path}: {reason(error)}") from error
-    put(wire.encode(found) + b"\n")
-    if isinstance(job, CopyOut):
-        archiving.write_path(put, path)
+    put(wire.encode(archiving.path_stat(path, status)) + b"\n")
+    if isinstance(job, StatPath):
+        return
+    if is_directory:
+        archiving.write_here(put, archiving.base(path))
+    else:
+        archiving.write_file(put, path)
 
 
 def absolute(path: str) -> str:
