@@ -45,7 +45,7 @@ class ContainerVolumes:
         volumespec.check_kinds(host)
         places = [bind.destination for bind in mountspec.parse_binds(host)]
         places += [wanted.destination for wanted in volumespec.wanted(host)]
-        places += [tmpfs.destination for tmpfs in mountspec.parse_tmpfs(host)]
+        places += [tmpfs.destination for tmpfs in mountspec.parse_tmpfs(host) if tmpfs.counts]
         for place in places:
             if places.count(place) > 1:
                 raise Invalid(f"Duplicate mount point: {place}")

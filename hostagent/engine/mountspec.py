@@ -64,6 +64,8 @@ class BindMount:
 class TmpfsMount:
     destination: str
     options: tuple[str, ...]
+    counts: bool = True
+    """Whether another mount in its place is one too many: `--tmpfs` below a `--mount` is just hidden, as in Docker."""
 
 
 def parse_binds(host: HostConfig) -> tuple[BindMount, ...]:
@@ -75,12 +77,12 @@ def parse_binds(host: HostConfig) -> tuple[BindMount, ...]:
 
 def parse_tmpfs(host: HostConfig) -> tuple[TmpfsMount, ...]:
     """`HostConfig.Tmpfs` and the tmpfs entries of `HostConfig.Mounts`."""
-    mounts = [
-        TmpfsMount(
-            _tmpfs_destination(path), (*TMPFS_DEFAULTS, *(option for option in options.split(",") if option))
-        )
-        for path, options in host.tmpfs.items()
-    ]
+    by_mount = {posixpath.normpath(entry.target) for entry in host.mounts}
+    mounts = []
+    for path, options in host.tmpfs.items():
+        place = _tmpfs_destination(path)
+        words = (*TMPFS_DEFAULTS, *(option for option in options.split(",") if option))
+        mounts.append(TmpfsMount(place, words, counts=place not in by_mount))
     mounts += [_mount_tmpfs(entry) for entry in host.mounts if entry.type == "tmpfs"]
     return tuple(mounts)
 
@@ -233,11 +235,10 @@ def check_tmpfs(mounts: Sequence[TmpfsMount]) -> None:
     """Options that no tmpfs has: told at the start, in Docker's words."""
     for mount in mounts:
         for option in mount.options:
-            name, found, value = option.partition("=")
+            name, found, _ = option.partition("=")
             known = name in _TMPFS_VALUES if found else option in _TMPFS_FLAGS
             if not known:
-                words = f'"{name}" "{value}"' if found else f'"{name}"'
-                raise EngineError(f"invalid tmpfs option [{words}]")
+                raise EngineError(f'invalid tmpfs option "{name}"')
 
 
 def _tmpfs_destination(path: str) -> str:
