@@ -128,18 +128,7 @@ class Bundles:
         if shared.network:
             return  # its files are this container's too
         (directory / "hostname").write_text(files.hostname(hostname))
-        gateway = interface.gateway if interface else None
-        (directory / "hosts").write_text(
-            files.hosts(
-                hostname,
-                config.domainname,
-                interface.ip if interface else None,
-                [
-                    *mountspec.parse_extra_hosts(host.extra_hosts or (), gateway),
-                    *self._links.hosts(container),
-                ],
-            )
-        )
+        (directory / "hosts").write_text(self._hosts(container, hostname, interface))
         if interface:
             self._links.moved(container, interface.ip)
         (directory / "resolv.conf").write_text(
@@ -151,6 +140,26 @@ class Bundles:
                 own_network=host.network_mode != "host",
             )
         )
+
+    def _hosts(self, container: Container, hostname: str, interface: Interface | None) -> str:
+        """/etc/hosts; on the host's network it is the host's own, unless it has further lines."""
+        extra = container.host.extra_hosts or ()
+        if container.host.network_mode == "host" and not extra:
+            return _read_hosts()
+        further = [
+            *mountspec.parse_extra_hosts(extra, interface.gateway if interface else None),
+            *self._links.hosts(container),
+        ]
+        return files.hosts(
+            hostname, container.config.domainname, interface.ip if interface else None, further
+        )
+
+
+def _read_hosts() -> str:
+    try:
+        return Path("/etc/hosts").read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _hostname(container: Container) -> str:

@@ -166,7 +166,7 @@ class Execs:
         links = self._links.environment(container)
         env = oci.environment(container.config, container.config.hostname, config.tty, links)
         host = container.host
-        return oci.process(
+        process = oci.process(
             args=config.args,
             env=oci.override(env, config.env),
             cwd=config.working_dir or "/",
@@ -177,6 +177,7 @@ class Execs:
             groups=host.group_add or (),
             apparmor=security.apparmor_profile(host),
         )
+        return process | oci.scores(host)
 
     def inspect(self, exec_id: str) -> ExecInspect:
         execution = self._find(exec_id)

@@ -120,7 +120,7 @@ def render(bundle: Bundle) -> bytes:
                 groups=host.group_add or (),
                 apparmor=bundle.apparmor,
             )
-            | {"rlimits": rlimits(host), "oomScoreAdj": host.oom_score_adj or None},
+            | scores(host),
             "root": {"path": "rootfs", "readonly": host.readonly_rootfs},
             "hostname": bundle.hostname if "uts" in kinds else None,
             "domainname": bundle.config.domainname or None if "uts" in kinds else None,
@@ -134,7 +134,7 @@ def render(bundle: Bundle) -> bytes:
                 "resources": {**bundle.limits, "devices": bundle.device_rules},
                 "maskedPaths": host.masked_paths or (),
                 "readonlyPaths": host.readonly_paths or (),
-                "sysctl": {**_network_sysctls(kinds), **host.sysctls},
+                "sysctl": {**_network_sysctls(kinds), **_domain_of_host(bundle, kinds), **host.sysctls},
             },
         }
     )
@@ -149,6 +149,12 @@ def _network_sysctls(kinds: Mapping[str, bool]) -> Mapping[str, str]:
         for key, value in NETWORK_SYSCTLS.items()
         if key != "net.ipv4.ping_group_range" or "user" not in kinds
     }
+
+
+def _domain_of_host(bundle: Bundle, kinds: Mapping[str, bool]) -> Mapping[str, str]:
+    """A domain name is a sysctl in Docker's eyes, and with the host's UTS namespace one that is refused."""
+    name = bundle.config.domainname
+    return {"kernel.domainname": name} if name and "uts" not in kinds else {}
 
 
 def process(
@@ -206,6 +212,11 @@ def override(entries: Sequence[str], with_: Sequence[str]) -> list[str]:
         else:
             merged.pop(name, None)
     return list(merged.values())
+
+
+def scores(host: HostConfig) -> Json:
+    """What the first process and every exec have alike."""
+    return {"rlimits": rlimits(host), "oomScoreAdj": host.oom_score_adj or None}
 
 
 def rlimits(host: HostConfig) -> list[Json]:

@@ -15,8 +15,9 @@ START_ERROR = 128
 
 _RUNTIME = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
-    "runc create failed: unable to start container process: "
+    "runc create failed: "
 )
+_PROCESS = f"{_RUNTIME}unable to start container process: "
 _MOUNTED_ON_WRONG_KIND = (
     "Are you trying to mount a directory onto a file (or vice-versa)? "
     "Check if the specified host path exists and is the expected type"
@@ -40,11 +41,15 @@ def error_of(failure: protocol.StartFailed) -> EngineError:
     """The error that a client gets for what init reported."""
     if failure.stage == "user":
         return EngineError(failure.message)  # found by dockerd itself, before any runtime
-    text = f"{_RUNTIME}{failure.message}: unknown"
+    if failure.stage == "config":  # found before there was a process
+        return EngineError(f"{_RUNTIME}{failure.message}: unknown")
+    text = f"{_PROCESS}{failure.message}: unknown"
     if failure.errno == errno.EISDIR and failure.stage == "exec":
         text += ": permission denied"
     if failure.errno == errno.ENOTDIR:
         return RefusedStart(f"{text}: {_MOUNTED_ON_WRONG_KIND}", COMMAND_NOT_FOUND)
+    if failure.stage == "sysctl" and failure.errno == errno.ENOENT:
+        return RefusedStart(text, COMMAND_NOT_FOUND)
     if failure.stage in ("exec", "cwd"):
         known = failure.errno in NOT_INVOCABLE or failure.errno in (errno.ENOENT, errno.ELOOP)
         return RefusedStart(text, exit_code(failure.errno) if known else START_ERROR)

@@ -14,7 +14,7 @@ import sys
 import traceback
 from typing import NoReturn
 
-from hostagent.errors import EngineError
+from hostagent.errors import EngineError, Invalid
 from hostagent.kernel import constants, libc
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.fds import recv_message, send_message
@@ -33,6 +33,8 @@ def run(bundle: str, channel: socket.socket, shim: int) -> NoReturn:
         os._exit(1)
     try:
         _build(bundle, channel)
+    except Invalid as error:
+        _fail(channel, 0, str(error), "config")
     except (OSError, EngineError) as error:
         _fail(channel, getattr(error, "errno", 0) or 0, str(error))
     except BaseException as error:  # the shim's frames are below us
@@ -73,8 +75,8 @@ def _build(bundle: str, channel: socket.socket) -> None:
     send_message(channel, born.encode(), passed)
 
 
-def _fail(channel: socket.socket, number: int, text: str) -> None:
+def _fail(channel: socket.socket, number: int, text: str, stage: str = "create") -> None:
     try:
-        send_message(channel, messages.Failed("create", number, text).encode())
+        send_message(channel, messages.Failed(stage, number, text).encode())
     except OSError:
         pass  # the shim is gone, and with it whoever would want to know

@@ -214,13 +214,23 @@ def _devices(spec: Spec) -> list[steps.Step]:
 
 
 def _sysctl(spec: Spec, key: str, value: str) -> steps.Step:
-    """Only what the container's own namespaces hold: any other sysctl would change the host."""
+    """Only what the container's own namespaces hold: any other sysctl would change the host. runc's words."""
     name = key.replace("/", ".")
-    allowed = (
-        (name.startswith("net.") and spec.namespace("network") is not None)
-        or ((name in _IPC_SYSCTLS or name.startswith("fs.mqueue.")) and spec.namespace("ipc") is not None)
-        or (name in {"kernel.hostname", "kernel.domainname"} and spec.namespace("uts") is not None)
-    )
-    if not allowed or ".." in key.split("/"):
-        raise Invalid(f"sysctl {key!r} is not in a separate kernel namespace: it would change the host")
+    if name.startswith("net."):
+        _must_be_own(spec, "network", f'sysctl "{key}" not allowed in host network namespace')
+    elif name in _IPC_SYSCTLS or name.startswith("fs.mqueue."):
+        _must_be_own(spec, "ipc", f'sysctl "{key}" is not allowed in the hosts ipc namespace')
+    elif name == "kernel.domainname":
+        _must_be_own(spec, "uts", f'sysctl "{key}" is not in a separate kernel namespace')
+    elif name == "kernel.hostname":
+        raise Invalid(f'sysctl "{key}" is not allowed as it conflicts with the OCI "hostname" field')
+    else:
+        raise Invalid(f'sysctl "{key}" is not in a separate kernel namespace')
+    if ".." in key.split("/"):
+        raise Invalid(f'sysctl "{key}" is no name of a sysctl')
     return steps.SetSysctl(key, value)
+
+
+def _must_be_own(spec: Spec, kind: str, otherwise: str) -> None:
+    if spec.namespace(kind) is None:
+        raise Invalid(otherwise)

@@ -77,7 +77,7 @@ def clamps(oom_score_adj: int | None, limits: Sequence[tuple[str, int, int]]) ->
     _oom(oom_score_adj, powerful, warnings)
     for name, soft, hard in limits:
         kind = f"RLIMIT_{name.upper()}"
-        if hasattr(resource, kind):  # another one is refused elsewhere
+        if kind in c.RLIMITS:  # another one is refused elsewhere
             _rlimit(Rlimit(kind, soft, hard), powerful, warnings)
     return warnings
 
@@ -87,9 +87,9 @@ def _powerful() -> bool:
 
 
 def _rlimit(limit: Rlimit, powerful: bool, warnings: list[str]) -> tuple[int, int, int]:
-    number = getattr(resource, limit.kind, None)
-    if not isinstance(number, int) or not limit.kind.startswith("RLIMIT_"):
-        raise Invalid(f"config.json: unknown resource limit {limit.kind!r}")
+    number = c.RLIMITS.get(limit.kind)
+    if number is None:
+        raise Invalid(f"wrong rlimit value: {limit.kind}")
     soft, hard = _limit(limit.soft), _limit(limit.hard)
     _, ours = resource.getrlimit(number)
     if not powerful and _above(hard, ours):

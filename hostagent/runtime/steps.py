@@ -19,6 +19,7 @@ from hostagent.kernel import libc
 from hostagent.kernel.fds import owned
 from hostagent.kernel.rootpath import mkdirs_in_root, open_in_root, proc_name, touch_in_root
 from hostagent.runtime.mount_options import MountOptions
+from hostagent.runtime.program import StartError
 
 _UNMASKABLE = frozenset({errno.ENOENT, errno.ENOTDIR})
 
@@ -320,8 +321,15 @@ class SetSysctl:
 
     def execute(self, stage: Stage) -> None:
         path = "/proc/sys/" + (self.key if "/" in self.key else self.key.replace(".", "/"))
-        with owned(open_in_root(stage.root, path, os.O_WRONLY)) as fd:
-            os.write(fd, self.value.encode())
+        call = "open"
+        try:
+            with owned(open_in_root(stage.root, path, os.O_WRONLY)) as fd:
+                call = "write"
+                os.write(fd, self.value.encode())
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            text = f"error during container init: {call} {path}: {reason}"
+            raise StartError("sysctl", error.errno or 0, text) from None
 
 
 @dataclass(frozen=True)

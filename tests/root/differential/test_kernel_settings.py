@@ -35,8 +35,7 @@ def test_a_limit_that_nobody_knows(both: tuple[Engine, Engine]) -> None:
         )
         started = engine.api("POST", "/v1.44/containers/box/start")
         told.append((made.status, started.status, started.message))
-    assert told[0][:2] == told[1][:2]
-    assert "RLIMIT_ODD" in told[1][2]
+    assert told[0] == told[1]
 
 
 def test_sysctls(same: Same) -> None:
@@ -92,9 +91,7 @@ def test_sysctls_of_the_host(both: tuple[Engine, Engine], host: dict[str, object
     ],
 )
 def test_host_names(same: Same, options: list[str]) -> None:
-    script = (
-        "hostname; cat /etc/hostname; cat /proc/sys/kernel/domainname; grep -c . /etc/hosts; echo $HOSTNAME"
-    )
+    script = "hostname; cat /etc/hostname; cat /proc/sys/kernel/domainname; echo $HOSTNAME"
     same("run", "--rm", *options, "busybox", "sh", "-c", script)
 
 

@@ -31,7 +31,7 @@ def test_bad_input_is_told_when_the_order_comes(tmp_path: Path) -> None:
         fds.send_message(channel, messages.Build(open_stdin=False).encode())
         data, _ = fds.recv_message(channel)
         assert os.waitpid(pid, 0)[1] == 0
-        assert messages.decode(data) == messages.Failed("create", 0, "config.json: root must be an object")
+        assert messages.decode(data) == messages.Failed("config", 0, "config.json: root must be an object")
         assert fds.recv_message(channel) == (b"", [])
 
 
