@@ -141,7 +141,8 @@ async def serve(options: Options) -> None:
     reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
     launcher.ensure()
     await reconciler.run()
-    bridge.reconcile({each.id for each in containers.all() if each.state.phase == "running"})
+    # On a full disk later, when others may live.
+    later.run("network", options.bridge, lambda: bridge.reconcile(containers.alive()))
     crews = CrewPool()
     files = Copying(containers, Roots(images, mounted), events, crews)
     oom_watch = OomWatch(containers, bundles, events)

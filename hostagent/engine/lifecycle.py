@@ -383,7 +383,8 @@ class Lifecycle:
         self._signal(container, number)
         await asyncio.wait({ended}, timeout=None if timeout < 0 else timeout)
         if not ended.done():
-            self._signal(container, signal.SIGKILL)
+            if number != signal.SIGKILL:
+                self._signal(container, signal.SIGKILL)
             await asyncio.wait({ended}, timeout=KILL_LIMIT)
         if not ended.done():
             # Its shim does not do as it is told (stopped, say): without it, the container is ours to end.
@@ -456,7 +457,7 @@ class Lifecycle:
                 visit.cancel()
             async with container.lock:
                 if container.state.phase == "running":
-                    await self._end(container, signal.SIGKILL, KILL_LIMIT)
+                    await self._end(container, signal.SIGKILL, 0)
                 await self._settled(container)
                 await self._end_group(container)
                 self._launcher.forget(container.id)

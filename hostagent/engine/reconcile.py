@@ -69,12 +69,14 @@ class Reconciler:
         for name in os.listdir(self._directory):
             if name not in known:
                 await self._remove_stray(name)
+        asked = []
         for container in known.values():
             if not os.path.isdir(container.directory):
                 log.warning("container %s has lost its directory: forgotten", container.id[:12])
                 self._containers.remove(container)
                 continue
-            await self._one(container)
+            asked.append(self._one(container))
+        await asyncio.gather(*asked)
         await self._end_groups(known.values())
         self._launcher.forget_others(each.id for each in known.values() if each.link is not None)
 
@@ -142,8 +144,11 @@ class Reconciler:
         either: set[asyncio.Future[Any]] = {status, link.closed}
         await asyncio.wait(either, timeout=HELLO_LIMIT, return_when=asyncio.FIRST_COMPLETED)
         if not status.done() or status.result().phase != "running":
-            # Ended, or never finished its start: it goes away by itself, and its record says how it was.
-            await asyncio.wait({link.closed}, timeout=HELLO_LIMIT)
+            if status.done():
+                # Ended, or never finished its start: it goes away by itself, and its record says how it was.
+                await asyncio.wait({link.closed}, timeout=HELLO_LIMIT)
+            elif shims.end(container.directory):
+                log.warning("the shim of container %s did not answer: killed", container.id[:12])
             link.leave()
             await self._until_unlocked(container)
             return False

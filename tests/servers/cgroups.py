@@ -69,3 +69,16 @@ def _empty(folder: str) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+
+
+def write(relative: str, controller: str, file: str, value: str) -> str:
+    """Set a limit of a group in the hierarchy that has the controller; what it was before."""
+    for root in tuple(_hierarchies()):
+        path = f"{root}{relative}/{file}"
+        if os.path.exists(path) and (root == ROOT or controller in os.path.basename(root).split(",")):
+            with open(path) as current:
+                before = current.read().strip()
+            with open(path, "w") as setting:
+                setting.write(value)
+            return before
+    raise FileNotFoundError(f"no hierarchy has {file} for {relative}")
