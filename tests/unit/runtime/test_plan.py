@@ -101,7 +101,7 @@ def test_lowerdirs_with_colons(value: str, expected: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("key", ["kernel.panic", "vm.swappiness", "net.ipv4.ip_forward", "kernel.msgmax"])
 def test_sysctls_of_the_host_are_refused(key: str) -> None:
-    with pytest.raises(Invalid, match="not in a separate kernel namespace"):
+    with pytest.raises(Invalid, match="namespace"):
         planned(linux={"sysctl": {key: "1"}})
 
 
