@@ -24,20 +24,21 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
     folder = tmp_path_factory.mktemp("vm")
     key, host_key = generate("owner"), generate("customer")
     home = folder / "home"
-    (home / ".ssh").mkdir(mode=0o700, parents=True)
-    (home / ".ssh/id_ed25519").write_text(key.private)
-    (home / ".ssh/id_ed25519").chmod(0o600)
+    home.mkdir()
     (home / "host_key.pub").write_text(host_key.public)
     with Guest(image(), folder, key, host_key) as guest:
+        made = Customer(guest, home, cli_newest())
+        made.identity.write_text(key.private)
+        made.identity.chmod(0o600)
         guest.wait_for_boot(1)
-        yield Customer(guest, home, cli_newest())
+        yield made
 
 
 @pytest.fixture(scope="session")
 def customer(bare: Customer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
     """The same with the agent on it, and an image `busybox`."""
     accept = ["--accept-host-key", fingerprint((bare.home / "host_key.pub").read_text())]
-    host = ["--host", f"{USER}@127.0.0.1:{SSH_PORT}"]
+    host = ["--host", f"{USER}@127.0.0.1:{SSH_PORT}", "--identity-file", str(bare.identity)]
     bare.until(speaks_ssh, 300)
     bare.ok(bare.pymachine("create", "ssh", NAME, *host, *accept, timeout=600))
     archive = tmp_path_factory.mktemp("images") / "busybox.tar"
@@ -46,3 +47,11 @@ def customer(bare: Customer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield bare
     if (bare.home / "machines" / NAME).exists():  # tests/vm/test_removal.py was not run
         bare.ok(bare.pymachine("rm", "--yes", NAME))
+
+
+@pytest.fixture(autouse=True)
+def no_containers_left(customer: Customer) -> Iterator[None]:
+    """Every test begins without any."""
+    yield
+    if (customer.home / "machines" / NAME).exists() and (left := customer.run("ps", "-aq").split()):
+        customer.run("rm", "-f", *left)

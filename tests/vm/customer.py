@@ -35,6 +35,11 @@ class Customer:
     home: Path
     docker_cli: Path
 
+    @property
+    def identity(self) -> Path:
+        """The owner's private key."""
+        return self.home / "id_ed25519"
+
     def pymachine(self, *argv: str, timeout: float = 300) -> Done:
         return self._run([sys.executable, "-m", "machine.cli.main", *argv], None, timeout, {})
 
@@ -65,7 +70,7 @@ class Customer:
         """The same without us, as its owner has always done it."""
         known = self.home / "known_hosts"
         known.write_text(f"[127.0.0.1]:{SSH_PORT} {(self.home / 'host_key.pub').read_text()}\n")
-        words = ["ssh", "-p", str(SSH_PORT), "-i", str(self.home / ".ssh/id_ed25519"), "-l", USER]
+        words = ["ssh", "-p", str(SSH_PORT), "-i", str(self.identity), "-l", USER]
         words += ["-o", f"UserKnownHostsFile={known}", "-o", "LogLevel=ERROR", "127.0.0.1", command]
         return self.ok(self._run(words, None, 120, {}))
 

@@ -33,7 +33,6 @@ def test_memory(customer: Customer) -> None:
     done = customer.docker("run", "--name", "hungry", "-m", "24m", "busybox", "sh", "-c", hoard)
     assert (done.code, done.out) == (137, "")
     assert customer.inspect("hungry", "{{.State.OOMKilled}} {{.State.ExitCode}}") == "true 137"
-    customer.run("rm", "hungry")
     assert customer.in_container(hoard, "-m", "256m") == "alive"
 
 
@@ -45,13 +44,11 @@ def test_processors(customer: Customer) -> None:
         return int(text.split()[1])
 
     customer.until(lambda: throttled() > 10)
-    assert float(customer.run("stats", "--no-stream", "--format", "{{.CPUPerc}}", "busy").rstrip("%")) < 40
     customer.run("update", "--cpus", "2", "busy")
     assert customer.run("exec", "busy", "cat", "/sys/fs/cgroup/cpu.max") == "200000 100000"
     before = throttled()
     customer.run("exec", "busy", "sleep", "2")
     assert throttled() == before
-    customer.run("rm", "-f", "busy")
 
 
 def test_processes(customer: Customer) -> None:
@@ -76,4 +73,3 @@ def test_statistics(customer: Customer) -> None:
     form = "{{.MemUsage}}|{{.PIDs}}"
     used, pids = customer.run("stats", "--no-stream", "--format", form, "measured").split("|")
     assert used.endswith("/ 64MiB") and not used.startswith("0B") and pids == "1"
-    customer.run("rm", "-f", "measured")

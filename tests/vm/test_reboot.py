@@ -43,4 +43,3 @@ def test_containers_come_back(customer: Customer, how: str, code: int) -> None:
     assert customer.run("exec", "always", "echo", "inside") == "inside"
     assert customer.run("port", "always").startswith(f"80/tcp -> 0.0.0.0:{PUBLISHED_PORT}")
     assert customer.ssh("systemctl is-system-running --wait") == "running"
-    customer.run("rm", "-f", "always", "unless", "halted", "plain", "deaf")
