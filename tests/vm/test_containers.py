@@ -29,13 +29,19 @@ def test_seccomp(customer: Customer) -> None:
 
 
 def test_overlay(customer: Customer) -> None:
-    """A copy-up, a whiteout and an opaque folder, seen by the container's next start."""
+    """A copy-up, a whiteout and an opaque folder: at the container's next start, in `diff`, and as a layer."""
     change = "echo more >>/etc/group && rm -r /etc/passwd /home && mkdir /home && touch /home/new"
     look = "tail -n 1 /etc/group; ls /home; grep -c ' / / .* - overlay ' /proc/self/mountinfo"
     script = f"if [ -e /etc/passwd ]; then {change}; else {look}; fi"
     customer.run("run", "--name", "changed", "busybox", "sh", "-c", script)
     assert customer.run("start", "-a", "changed").splitlines() == ["more", "new", "1"]
+    changes = set(customer.run("diff", "changed").splitlines())
+    assert {"C /etc", "C /etc/group", "D /etc/passwd", "A /home/new"} <= changes
+    customer.run("commit", "changed", "changed:1")
+    committed = customer.run("run", "--rm", "changed:1", "sh", "-c", script)
+    assert committed.splitlines() == ["more", "new", "1"]
     assert customer.in_container("tail -n 1 /etc/group; ls /home") == "staff:x:50:www"
+    customer.run("rmi", "changed:1")
 
 
 def test_streams(customer: Customer) -> None:

@@ -37,6 +37,22 @@ systemctl list-units --all --no-legend --plain '*pymachine*' | cut -d' ' -f1
 pgrep -f '[h]ostagent'; true
 """
 
+# The host lacks a package that its only archive has; somebody is at its package lists and at dpkg for some seconds.
+LACKING = r"""
+dpkg --purge --force-depends ca-certificates
+mkdir -p /srv/archive/package/DEBIAN && cd /srv/archive
+printf '%s\n' 'Package: ca-certificates' 'Version: 99' 'Architecture: all' 'Maintainer: nobody <nobody@example.com>' \
+    'Description: nothing' >package/DEBIAN/control
+dpkg-deb --build package package.deb
+{ cat package/DEBIAN/control; echo "Filename: ./package.deb"; echo "Size: $(stat -c %s package.deb)"
+  echo "SHA256: $(sha256sum package.deb | cut -d' ' -f1)"; } >Packages
+rm -rf /etc/apt/sources.list.d/*; echo 'deb [trusted=yes] file:/srv/archive ./' >/etc/apt/sources.list
+systemd-run -q --service-type=exec python3 -c 'import fcntl, time
+files = [open(name, "w") for name in ("/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend")]
+for file in files: fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(4)'
+"""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -89,11 +105,17 @@ def test_created_and_removed(host: Host) -> None:
 
 
 def test_what_is_there_is_left_alone(host: Host) -> None:
-    """Somebody else's docker; an engine of ours that another laptop finds; and the engine when the host is gone."""
+    """A missing package is installed once its locks are free; the rest is left alone.
+
+    Somebody else's docker; an engine of ours that another laptop finds; and the engine when the host is gone.
+    """
+    host.owner.ssh("dev1", f"sudo sh -ec {shlex.quote(LACKING)}")
     listen = "systemd-run -q --unit=theirs --service-type=exec python3 -c "
     program = '"import socket, time; s = socket.socket(1); s.bind(\\"/run/docker.sock\\"); s.listen(); time.sleep(999)"'
     host.owner.ssh("dev1", f"sudo {listen} {program}")
     host.laptop.call("ssh-create", "vm1", *host.options())
+    assert host.owner.ssh("dev1", "dpkg-query -W ca-certificates").split() == ["ca-certificates", "99"]
+    assert host.laptop.machine("vm1").driver_data["missing packages"] == "ca-certificates"
     inode = "stat -c %i /run/docker.sock"
     theirs = host.owner.ssh("dev1", inode)
     assert "docker.sock" in host.owner.ssh("dev1", "sudo ss -xlp | grep 'docker.sock.*python3'")
