@@ -10,7 +10,7 @@ from tests.vm.customer import NAME, Customer
 def test_the_host_is_as_it_was(customer: Customer) -> None:
     assert customer.ssh("uname -r").startswith("6.1.")
     assert customer.ssh("hostname") == "customer"
-    shown = customer.ssh("cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
+    shown = customer.ssh("sudo cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
     assert (customer.home / "host_key.pub").read_text().startswith(shown)
     assert customer.ssh("systemctl is-system-running --wait") == "running"
     record = json.loads(customer.ok(customer.pymachine("inspect", NAME)))[0]
