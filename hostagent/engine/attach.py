@@ -15,6 +15,11 @@ from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.runtime import protocol
 
 
+HEAD_START = 0.02
+"""Seconds between the answer's head and a log that is there already: docker-py reads the head through a buffer that it
+then forgets, with the stream's first bytes if they came together. (dockerd takes longer by itself.)"""
+
+
 async def attach(container: Container, options: AttachOptions, upgrade: Upgrade, logs: Logs) -> None:
     """Answer the client, then pass its socket on: the stream does not notice when the daemon ends."""
     keys = parse_detach_keys(options.detach_keys)
@@ -49,6 +54,7 @@ async def _replay(container: Container, options: AttachOptions, hijacked: Hijack
     loop = asyncio.get_running_loop()
     with socket.socket(fileno=os.dup(hijacked.fd)) as client:
         client.setblocking(False)
+        await asyncio.sleep(HEAD_START)
         wanted = LogOptions(stdout=options.stdout, stderr=options.stderr)
         async with aclosing(logs.read(container, wanted, options.framed)) as reader:
             async for block in reader:
