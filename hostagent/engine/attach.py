@@ -14,7 +14,6 @@ from hostagent.errors import Conflict
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.runtime import protocol
 
-
 HEAD_START = 0.02
 """Seconds between the answer's head and a log that is there already: docker-py reads the head through a buffer that it
 then forgets, with the stream's first bytes if they came together. (dockerd takes longer by itself.)"""

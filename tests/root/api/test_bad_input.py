@@ -1,0 +1,129 @@
+"""Create bodies mutated field by field with wrong types and values: dockerd's status code, and nothing left.
+
+Every field of Config and HostConfig in tests/data/api meets every value of VALUES. Where our status is another one on
+purpose, tests/data/api/differences.json says so, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import pytest
+
+from tests.servers.engine import Engine
+from tests.shapes.tables import FOLDER, tables
+
+pytestmark = [pytest.mark.root, pytest.mark.peer]
+
+SEED = 3
+QUICK = 60
+VALUES: dict[str, object] = {
+    "null": None,
+    "true": True,
+    "zero": 0,
+    "one": 1,
+    "negative": -1,
+    "float": 1.5,
+    "exponent": 1e30,
+    "int64": (1 << 63) - 1,
+    "beyond": 1 << 63,
+    "empty string": "",
+    "word": "x",
+    "nul": "a\0b",
+    "path": "../../x",
+    "long": "x" * 5000,
+    "empty list": [],
+    "list of null": [None],
+    "list of one": [1],
+    "list of words": ["x"],
+    "empty object": {},
+    "object of words": {"x": "y"},
+    "object of objects": {"x": {"y": 1}},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One field with one value."""
+
+    field: str
+    value: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.field}: {self.value}"
+
+    def body(self) -> dict[str, object]:
+        body: dict[str, object] = {"Image": "busybox", "Cmd": ["true"]}
+        place, _, field = self.field.rpartition(".")
+        target: dict[str, object] = {}
+        target = body if not place else target
+        target[field] = VALUES[self.value]
+        if place:
+            body[place] = target
+        return body
+
+
+def cases() -> list[Case]:
+    """All of them, always in the same order."""
+    fields = [field.name for field in tables().types["Config"]] + ["HostConfig", "NetworkingConfig"]
+    fields += [f"HostConfig.{field.name}" for field in tables().types["HostConfig"]]
+    return [Case(field, value) for field in fields for value in VALUES]
+
+
+def status(engine: Engine, case: Case) -> tuple[int, str]:
+    """What a create answers; what it made is gone again."""
+    answer = engine.api("POST", "/v1.44/containers/create", case.body())
+    if isinstance(answer.body, dict) and (made := answer.body.get("Id")):
+        assert engine.api("DELETE", f"/containers/{made}?v=1").status == 204
+    return answer.status, answer.message
+
+
+def allowed() -> list[dict[str, str]]:
+    """`case`: a glob over "field: value"; `theirs` and `ours`: the status codes; `why`."""
+    differences: list[dict[str, str]] = json.loads((FOLDER.parent / "differences.json").read_text())
+    return differences
+
+
+def compare(both: tuple[Engine, Engine], chosen: list[Case]) -> Iterator[str]:
+    """A line for each case in which we differ without saying so, or fail."""
+    listed, met = allowed(), Counter[str]()
+    for case in chosen:
+        (theirs, said), (ours, words) = (status(engine, case) for engine in both)
+        if ours >= 500 and ours != 501:
+            yield f"{case.name}: {ours} {words}"
+        if theirs == ours:
+            continue
+        known = [
+            each
+            for each in listed
+            if fnmatchcase(case.name, each["case"])
+            and (each["theirs"], each["ours"]) == (str(theirs), str(ours))
+        ]
+        met.update(each["case"] for each in known)
+        if not known:
+            yield f"{case.name}: theirs {theirs} {said[:150]!r}, ours {ours} {words[:150]!r}"
+
+
+def nothing_left(both: tuple[Engine, Engine]) -> None:
+    for engine in both:
+        assert engine.api("GET", "/containers/json?all=1").body == [], engine.name
+
+
+def test_some_fields(both: tuple[Engine, Engine]) -> None:
+    chosen = random.Random(SEED).sample(cases(), QUICK)
+    differing = list(compare(both, chosen))
+    assert not differing, "\n".join(differing)
+    nothing_left(both)
+
+
+@pytest.mark.long
+def test_all_fields(both: tuple[Engine, Engine]) -> None:
+    differing = list(compare(both, cases()))
+    assert not differing, "\n".join(differing)
+    nothing_left(both)
