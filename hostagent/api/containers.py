@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from hostagent import wire
 from hostagent.api import filters, versioned, websocket
 from hostagent.api.bridge import Bridges
@@ -62,7 +64,9 @@ class _Containers:
     async def create(self, request: Request) -> Answer:
         body = versioned.as_meant(decode(await request.json(), wire.ContainerCreate), request.version)
         platform = request.query.text("platform") if request.version >= (1, 41) else None
-        return json_reply(await self.engine.create(body, request.query.text("name"), platform), 201)
+        created = await self.engine.create(body, request.query.text("name"), platform)
+        told = versioned.warnings(body, request.version)
+        return json_reply(replace(created, warnings=[*created.warnings, *told]), 201)
 
     async def inspect(self, request: Request) -> Answer:
         found = self.engine.inspect(request.variables["id"])

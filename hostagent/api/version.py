@@ -11,7 +11,7 @@ Version = tuple[int, int]
 OLDEST: Version = (1, 24)
 NEWEST: Version = (1, 47)
 
-_PREFIX = re.compile(r"v(\d{1,4})\.(\d{1,4})")
+_PREFIX = re.compile(r"v(\d{1,4})(?:\.(\d{1,4}))?", re.ASCII)
 
 
 def text(version: Version) -> str:
@@ -22,7 +22,7 @@ def text(version: Version) -> str:
 def from_segment(segment: str) -> Version | None:
     """The version in a path's first segment, or None if it is something else."""
     match = _PREFIX.fullmatch(segment)
-    return (int(match[1]), int(match[2])) if match else None
+    return (int(match[1]), int(match[2] or 0)) if match else None
 
 
 def check(version: Version) -> None:

@@ -33,7 +33,44 @@ def as_meant(body: wire.ContainerCreate, version: Version) -> wire.ContainerCrea
         if body.healthcheck is not None:
             body = replace(body, healthcheck=replace(body.healthcheck, start_interval=0))
         _refuse_two_networks(body)
-    return replace(body, host_config=host)
+    return replace(_with_mac_as_meant(body, host, version), host_config=host)
+
+
+def warnings(body: wire.ContainerCreate, version: Version) -> list[str]:
+    """What its version says of a body that is good."""
+    if version >= (1, 44) and body.mac_address:
+        return [
+            "The container-wide MacAddress field is now deprecated. "
+            "It should be specified in EndpointsConfig instead."
+        ]
+    return []
+
+
+def _with_mac_as_meant(
+    body: wire.ContainerCreate, host: wire.HostConfig, version: Version
+) -> wire.ContainerCreate:
+    """A MAC address was the container's until 1.43, and is an endpoint's since."""
+    mode = host.network_mode if host.network_mode not in ("", "default") else "bridge"
+    endpoints = (body.networking_config.endpoints_config if body.networking_config else None) or {}
+    if version < (1, 44):
+        if body.mac_address and (mode in ("host", "none") or mode.startswith("container:")):
+            raise Invalid("conflicting options: mac-address and the network mode")
+        if any(settings and settings.mac_address for settings in endpoints.values()):
+            bare = {name: replace(each, mac_address="") if each else each for name, each in endpoints.items()}
+            return replace(body, networking_config=wire.NetworkingConfig(endpoints_config=bare))
+    elif body.mac_address and endpoints:
+        settings = endpoints.get(mode, endpoints.get("default") if mode == "bridge" else None)
+        if settings is None and mode not in endpoints:
+            raise Invalid(
+                "if a container-wide MAC address is supplied, HostConfig.NetworkMode must match the identity of a "
+                "network in NetworkSettings.Networks"
+            )
+        if settings is not None and settings.mac_address not in ("", body.mac_address):
+            raise Invalid(
+                "the container-wide MAC address must match the endpoint-specific MAC address for the main network, "
+                "or be left empty"
+            )
+    return body
 
 
 def _mount_as_meant(mount: wire.Mount, version: Version) -> wire.Mount:

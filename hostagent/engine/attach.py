@@ -23,7 +23,9 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade,
     """Answer the client, then pass its socket on: the stream does not notice when the daemon ends."""
     keys = parse_detach_keys(options.detach_keys)
     if container.state.phase == "restarting":
-        raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
+        raise Conflict(f"container {container.name} is restarting, wait until the container is running")
+    if container.state.status == "paused":
+        raise Conflict(f"container {container.name} is paused, unpause the container before attach")
     terminal = container.config.tty
     framed = options.framed and not terminal
     hijacked = await upgrade(framed)

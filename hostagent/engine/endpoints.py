@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from hostagent.engine import ports
 from hostagent.engine.container import Container
 from hostagent.engine.state import PublishedPort
+from hostagent.errors import Invalid
 from hostagent.model.network import Interface, InterfaceJson, PortBinding
 from hostagent.network.bridge import BridgeNetwork
+
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
 
 
 class Facts(TypedDict):
@@ -111,3 +115,9 @@ def _wanted_mac(container: Container) -> str | None:
     endpoints = (networking.endpoints_config if networking else None) or {}
     asked = [settings.mac_address for settings in endpoints.values() if settings and settings.mac_address]
     return (asked[0] if asked else container.config.mac_address) or None
+
+
+def check_mac(network: str, text: str) -> None:
+    """`text` is empty or six octets in hexadecimal with colons. Raises Invalid in Docker's words."""
+    if text and not _MAC.fullmatch(text):
+        raise Invalid(f"invalid config for network {network}: invalid MAC address {text}")

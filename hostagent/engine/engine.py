@@ -30,6 +30,7 @@ from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.containervolumes import ContainerVolumes
+from hostagent.engine.endpoints import check_mac
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.lifecycle import Lifecycle
@@ -134,7 +135,9 @@ class Engine:
     @staticmethod
     def _check_endpoints(body: wire.ContainerCreate, mode: str) -> None:
         endpoints = body.networking_config.endpoints_config if body.networking_config else None
+        check_mac(mode, body.mac_address)
         for network, settings in (endpoints or {}).items():
+            check_mac(network, settings.mac_address if settings else "")
             if network not in (mode, "default"):
                 raise Invalid(f"network {network} not found")
             if settings and settings.ipam_config and settings.ipam_config != wire.EndpointIPAMConfig():

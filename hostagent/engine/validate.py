@@ -26,6 +26,9 @@ RUNTIMES = ("", "runc", "io.containerd.runc.v2")
 def check(body: ContainerCreate, host: HostConfig) -> None:
     """Raise for the first thing in the body that cannot be done; changes nothing."""
     namespaces.check(body, host)
+    for entry in body.env or ():
+        if not entry.partition("=")[0]:
+            raise Invalid(f"invalid environment variable: {entry}")
     for field, option in UNSUPPORTED.items():
         if getattr(host, field):
             raise Unsupported(f"{option} is not supported yet (HostConfig field {field!r})")

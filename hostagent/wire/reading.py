@@ -20,6 +20,12 @@ from hostagent.wire.base import STRING_LISTS, Wire
 T = TypeVar("T")
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+# Go's unsigned fields, with the bits that they have.
+_UNSIGNED = {"BlkioWeight": 16, "Weight": 16, "Mode": 32} | dict.fromkeys(
+    ("IOMaximumIOps", "IOMaximumBandwidth", "Rate", "ConsoleSize"), 64
+)
+# Go's map[string]struct{}: sets, whose values may be any object.
+_SETS = frozenset(("ExposedPorts", "Volumes"))
 _KINDS = {bool: "a boolean", int: "an integer", str: "a string", float: "a number"}
 _ZEROS: dict[object, object] = {bool: False, int: 0, str: "", float: 0.0}
 
@@ -55,11 +61,11 @@ def _read(value: Any, kind: Any, at: str, key: str) -> Any:
         case origin if origin is list:
             return _read_list(value, get_args(kind)[0], at, key)
         case origin if origin is tuple:
-            return _read_tuple(value, get_args(kind), at)
+            return _read_tuple(value, get_args(kind), at, key)
         case origin if origin is dict:
-            return _read_map(value, get_args(kind)[1], at)
+            return _read_map(value, get_args(kind)[1], at, key)
         case _:
-            return _read_plain(value, kind, at)
+            return _read_plain(value, kind, at, key)
 
 
 def _read_struct(value: Any, kind: type[Wire], at: str) -> dict[str, Any]:
@@ -89,36 +95,40 @@ def _read_list(value: Any, item: Any, at: str, key: str) -> list[Any]:
     if isinstance(value, str) and key in STRING_LISTS:
         value = [value]
     _expect(isinstance(value, list), value, at, "a list")
-    return [_read_or_zero(each, item, f"{at}[{index}]") for index, each in enumerate(value)]
+    return [_read_or_zero(each, item, f"{at}[{index}]", "") for index, each in enumerate(value)]
 
 
-def _read_tuple(value: Any, items: tuple[Any, ...], at: str) -> list[Any]:
+def _read_tuple(value: Any, items: tuple[Any, ...], at: str, key: str) -> list[Any]:
     """A Go array: what is missing is zero, what is too much is dropped."""
     _expect(isinstance(value, list), value, at, "a list")
     padded = [*value, *[None] * len(items)]
     return [
-        _read_or_zero(each, item, f"{at}[{index}]")
+        _read_or_zero(each, item, f"{at}[{index}]", key)
         for index, (each, item) in enumerate(zip(padded, items, strict=False))
     ]
 
 
-def _read_map(value: Any, item: Any, at: str) -> dict[str, Any]:
+def _read_map(value: Any, item: Any, at: str, key: str) -> dict[str, Any]:
     _expect(isinstance(value, dict), value, at, "an object")
-    return {_text(key): _read_or_zero(each, item, f"{at}.{key}") for key, each in value.items()}
+    if key in _SETS:
+        value = {name: {} if isinstance(each, dict) else each for name, each in value.items()}
+    return {_text(name): _read_or_zero(each, item, f"{at}.{name}", "") for name, each in value.items()}
 
 
-def _read_or_zero(value: Any, kind: Any, at: str) -> Any:
+def _read_or_zero(value: Any, kind: Any, at: str, key: str) -> Any:
     if value is None and get_origin(kind) is not UnionType:
         return _ZEROS.get(kind, [] if get_origin(kind) is list else {})
-    return _read(value, kind, at, "")
+    return _read(value, kind, at, key)
 
 
-def _read_plain(value: Any, kind: Any, at: str) -> Any:
+def _read_plain(value: Any, kind: Any, at: str, key: str) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     _expect(type(value) is kind, value, at, _KINDS[kind])
     if kind is int and not -(1 << 63) <= value < 1 << 63:
         raise ValueError(f"{at} is {value:.3e}, more than 64 bits hold: use a smaller number")
+    if key in _UNSIGNED and not 0 <= value < 1 << _UNSIGNED[key]:
+        raise ValueError(f"{at} is {value}: it must be from 0 to {(1 << _UNSIGNED[key]) - 1}")
     return _text(value) if kind is str else value
 
 

@@ -59,7 +59,6 @@ BODIES: dict[str, tuple[list[str], bytes]] = {
     "no media type": with_length(GOOD, "Content-Type: ;;"),
     "with a charset": with_length(GOOD, f"{JSON}; charset=utf-8"),
     "cut": with_length(GOOD[:-1], JSON),
-    "shorter than promised": ([JSON, f"Content-Length: {len(GOOD) + 5}"], GOOD),
     "two": with_length(GOOD + GOOD, JSON),
     "followed by garbage": with_length(GOOD + b" x", JSON),
     "a key twice": with_length(b'{"Image": "ghost", ' + GOOD[1:], JSON),
@@ -78,8 +77,8 @@ BODIES: dict[str, tuple[list[str], bytes]] = {
     "a length that is none": ([JSON, "Content-Length: x"], b"{}"),
 }
 TARGETS = (
-    *("GET /containers/a%00b/json", "GET /containers/%ff/json", "GET /containers/..%2f..%2fetc/json"),
-    *("GET /containers//json", "GET /v1.44", "GET /v1.44/", "GET /", "GET /v1.44/containers", "GET /v2/info"),
+    *("GET /containers/a%00b/json", "GET /containers/%ff/json"),
+    *("GET /v1.44", "GET /v1.44/", "GET /", "GET /v1.44/containers", "GET /v2/info"),
     *(
         "PUT /containers/json",
         "POST /info",
@@ -133,6 +132,18 @@ def test_bodies(both: tuple[Engine, Engine]) -> None:
     assert ours == theirs
 
 
+def test_paths_that_dockerd_would_clean(daemon: Daemon) -> None:
+    """It answers 301 with the clean path, which clients do not follow with POST. Here empty segments are none."""
+    assert daemon.engine.api("GET", "/containers//json").status == 200
+    assert daemon.engine.api("GET", "/containers/..%2f..%2fetc/json").status == 404
+
+
+def test_a_body_that_is_cut(daemon: Daemon) -> None:
+    """dockerd reads as far as the JSON goes; here what was promised has to come."""
+    status, words = send(daemon.engine, CREATE, [JSON, f"Content-Length: {len(GOOD) + 5}"], GOOD)
+    assert (status, "without sending" in words) == (400, True)
+
+
 def _containers(engine: Engine) -> list[object]:
     listed = engine.api("GET", "/containers/json?all=1").body
     assert isinstance(listed, list)
@@ -144,14 +155,9 @@ def test_targets(both: tuple[Engine, Engine]) -> None:
         engine.ok("run", "-d", "--name", "box", "busybox", "sleep", "60")
     differing = []
     for target in TARGETS:
+        headers, body = with_length(b"{}", JSON) if target.startswith("P") else ([], b"")
         (theirs, said), (ours, words) = (
-            send(
-                engine,
-                target.replace('"', "%22"),
-                [JSON, "Content-Length: 2"] if target.startswith("P") else [],
-                b"{}",
-            )
-            for engine in both
+            send(engine, target.replace('"', "%22"), headers, body) for engine in both
         )
         if theirs != ours:
             differing.append(f"{target[:80]}: theirs {theirs} {said[:200]!r}, ours {ours} {words[:200]!r}")

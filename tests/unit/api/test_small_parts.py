@@ -74,7 +74,8 @@ def test_any_credentials_header_is_survived(header: str) -> None:
 
 def test_versions() -> None:
     assert version.from_segment("v1.47") == (1, 47)
-    assert [version.from_segment(text) for text in ("v1", "1.47", "v1.47x", "containers")] == [None] * 4
+    assert version.from_segment("v2") == (2, 0)
+    assert [version.from_segment(text) for text in ("v", "1.47", "v1.47x", "containers")] == [None] * 4
     version.check((1, 24))
     version.check((1, 47))
     for wrong in ((1, 23), (1, 48), (0, 99)):
