@@ -17,7 +17,7 @@ from tests.servers.engine import Engine
 from tests.servers.hostagent import Daemon
 from tests.servers.namespace import children_of
 
-KILLS = (30, pytest.param(100, marks=pytest.mark.long))
+KILLS = (10, pytest.param(100, marks=pytest.mark.long))
 COUNT = 'i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo "$i"; sleep {pause}; done; exit 7'
 
 

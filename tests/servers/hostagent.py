@@ -34,6 +34,11 @@ class Daemon:
         """The tree whose code the next start runs."""
 
     @property
+    def environment(self) -> dict[str, str]:
+        """For programs of the engine's tree: nsenter goes to the root folder of the mount namespace."""
+        return os.environ | {"PYTHONPATH": str(self.source)}
+
+    @property
     def parent(self) -> str:
         """Its cgroup parent, below the root of every hierarchy."""
         return self._parent
@@ -56,8 +61,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # nsenter goes to the root folder of the mount namespace: say where the code is.
-                env=os.environ | {"PYTHONPATH": str(self.source)},
+                env=self.environment,
             )
         adopt(self._process.pid)
         deadline = time.monotonic() + START_SECONDS
