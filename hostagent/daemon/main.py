@@ -106,10 +106,10 @@ async def serve(options: Options) -> None:
     filters = SeccompCache(str(options.root / "seccomp"))
     bundles = Bundles(containers, links, images, filters, options.cgroup_parent, remapping)
     endpoints = Endpoints(bridge)
-    volume_store = VolumeStore(options.root, database, remove_tree)
+    volume_store = VolumeStore(options.root, database, remove_tree, remapping.root if remapping else (0, 0))
     volumes = Volumes(volume_store, containers, events)
     volumes.recover()
-    container_volumes = ContainerVolumes(volumes, volume_store, containers)
+    container_volumes = ContainerVolumes(volumes, volume_store, containers, remapping)
     mounted = MountedVolumes(volumes, containers, events)
     pausing = Pausing(containers, bundles, events)
     lifecycle = Lifecycle(

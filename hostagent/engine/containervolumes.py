@@ -14,6 +14,7 @@ from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.mountedvolumes import no_such_device, resolved
 from hostagent.engine.mounts import Mounts, VolumeMount
+from hostagent.engine.remap import Remap
 from hostagent.engine.volumes import Volumes
 from hostagent.engine.volumespec import WantedVolume
 from hostagent.errors import EngineError, Invalid, NotFound
@@ -31,7 +32,10 @@ Claimed = tuple[WantedVolume, VolumeMount]
 class ContainerVolumes:
     """One for all containers. `claim` and then either `commit` or `abandon`; in the end `release`."""
 
-    def __init__(self, volumes: Volumes, store: VolumeStore, containers: Containers) -> None:
+    def __init__(
+        self, volumes: Volumes, store: VolumeStore, containers: Containers, remap: Remap | None
+    ) -> None:
+        self._remap = remap
         self._volumes = volumes
         self._store = store
         self._containers = containers
@@ -105,6 +109,7 @@ class ContainerVolumes:
                 await locks.enter_async_context(lock)
             if needed := worth_it(places, lower):
                 directory = container.directory
+                remap = self._remap if container.host.userns_mode != "host" else None
                 await populate(
                     Job(
                         lower=tuple(lower),
@@ -112,6 +117,8 @@ class ContainerVolumes:
                         work=f"{directory}/work",
                         mountpoint=f"{directory}/rootfs",
                         places=needed,
+                        uids=remap.uids if remap else (),
+                        gids=remap.gids if remap else (),
                     )
                 )
 
@@ -149,9 +156,11 @@ class ContainerVolumes:
             add(container)
 
     async def abandon(self, container: Container) -> None:
-        """The container will not be: nor will volumes that were made for it."""
+        """The container will not be: nor will volumes that were made for it and for nobody else."""
         self._let_go(container)
         await self._volumes.remove_unused(self._store.made_for(container.id))
+        for name in self._store.made_for(container.id):
+            self._store.settle(name)
 
     async def release(self, container: Container, anonymous: bool) -> None:
         """The container is gone; its `anonymous` volumes go with it where no other container holds them."""

@@ -32,6 +32,11 @@ class Remap:
     uids: tuple[Range, ...]
     gids: tuple[Range, ...]
 
+    @property
+    def root(self) -> tuple[int, int]:
+        """The host's (uid, gid) of root in containers."""
+        return self.uids[0][0], self.gids[0][0]
+
     def linux(self) -> Json:
         """The fields of the spec's `linux` object."""
         return {"uidMappings": _mappings(self.uids), "gidMappings": _mappings(self.gids)}

@@ -11,7 +11,7 @@ from hostagent import wire
 from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.errors import Conflict, NotFound
-from hostagent.volume import filters, store
+from hostagent.volume import directory, filters
 from hostagent.volume.store import VolumeStore
 from hostagent.volume.volume import LOCAL, Volume, check_driver, check_name, check_options
 
@@ -75,6 +75,8 @@ class Volumes:
         """The volume `name`, made if need be; a new anonymous one for "". `making`: the container it is made for."""
         check_driver(name, driver)
         if name and (found := self._store.get(name)):
+            if making is None:
+                self._store.settle(name)
             return found
         if name:
             check_name(name)
@@ -114,7 +116,7 @@ class Volumes:
             chosen = filters.prunable(self._store.all(), filters_, self.used)
             deleted, reclaimed = [], 0
             for volume in chosen:
-                size = await asyncio.to_thread(store.size, self._store.data(volume.name))
+                size = await asyncio.to_thread(directory.size, self._store.data(volume.name))
                 if self._holders.get(volume.name) or self._store.get(volume.name) is not volume:
                     continue  # somebody took it, or removed it, meanwhile
                 await self._remove([volume])
@@ -128,7 +130,7 @@ class Volumes:
         plain = [volume for volume in self._store.all() if not volume.options]
         found = []
         for volume in plain:
-            size = await asyncio.to_thread(store.size, self._store.data(volume.name))
+            size = await asyncio.to_thread(directory.size, self._store.data(volume.name))
             holders = len(self._holders.get(volume.name, ()))
             found.append(self._wire(volume, wire.VolumeUsage(ref_count=holders, size=size)))
         return found

@@ -41,6 +41,9 @@ _NUMBERS = {
     "pidfd_send_signal": 424,
     "open_tree": 428,
     "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
     "pidfd_open": 434,
     "close_range": 436,
     "openat2": 437,
@@ -229,6 +232,22 @@ def mount_setattr(
     """
     attr = struct.pack("=QQQQ", attr_set, attr_clr, propagation, userns_fd)
     _syscall("mount_setattr", dirfd, os.fsencode(path), flags, attr, len(attr), path=path)
+
+
+def fsopen(fstype: str) -> int:
+    """An fd for making a mount of that file system (Linux 5.2)."""
+    return _syscall("fsopen", fstype.encode(), c.FSOPEN_CLOEXEC)
+
+
+def fsconfig(fd: int, command: int, key: str | None, value: str | None) -> None:
+    """`command` is one of FSCONFIG_*; which of `key` and `value` it wants is in fsconfig(2)."""
+    words = (None if word is None else os.fsencode(word) for word in (key, value))
+    _syscall("fsconfig", fd, command, *words, 0, path=key)
+
+
+def fsmount(fd: int, attributes: int) -> int:
+    """An fd of a new mount that is nowhere yet; `attributes` are MOUNT_ATTR_*."""
+    return _syscall("fsmount", fd, c.FSMOUNT_CLOEXEC, attributes)
 
 
 def close_range(first: int, last: int, flags: int = 0) -> None:

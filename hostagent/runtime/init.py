@@ -22,6 +22,7 @@ from hostagent.runtime.program import StartError
 from hostagent.runtime.rights import Rights
 from hostagent.runtime.spec import Spec
 from hostagent.runtime.steps import BindMount, Stage, Step
+from hostagent.runtime.volume_step import MountVolume
 
 NAMESPACE_FLAGS = {
     "mount": c.CLONE_NEWNS,
@@ -123,8 +124,8 @@ def execute(plan: Iterable[Step], stage: Stage) -> None:
             step.execute(stage)
 
 
-def prepare(plan: Iterable[BindMount], stage: Stage) -> None:
-    """Open the sources of binds beforehand. Raises StartError."""
+def prepare(plan: Iterable[BindMount | MountVolume], stage: Stage) -> None:
+    """Open the sources of binds, and mount what volumes name, beforehand. Raises StartError."""
     for step in plan:
         with _told(step):
             step.prepare(stage)

@@ -137,7 +137,7 @@ def _mounts(mount: Mount, bundle: str, spec: Spec) -> list[steps.Step]:
         place = next((tree.mountpoint for tree in hierarchies() if tree.unified), "/sys/fs/cgroup")
         return [steps.BindMount(place, mount.destination, True, _attributes(options))]
     if options.data[:1] == (VOLUME_OPTION,):
-        return [volume_step.step(mount.kind, mount.source, mount.destination, options)]
+        return [volume_step.step(mount.kind, mount.source, mount.destination, options, _attributes(options))]
     if not options.bind and mount.kind != "bind":
         plain = mount.kind in {"proc", "sysfs"}
         return [steps.MountFilesystem(mount.kind, mount.source, mount.destination, options, plain)]

@@ -21,6 +21,7 @@ from hostagent.runtime.finish import report_and_exit
 from hostagent.runtime.idmap import IdMappings
 from hostagent.runtime.init import InitTask
 from hostagent.runtime.steps import BindMount, Stage
+from hostagent.runtime.volume_step import MountVolume
 
 
 class GateClosed(EngineError):
@@ -60,7 +61,7 @@ def _pass(task: InitTask, rest: tuple[Hierarchy, ...], answer: int) -> NoReturn:
         init.execute(task.plan.outer, stage)
         root = libc.open_tree(stage.root, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH | c.AT_RECURSIVE)
         os.close(stage.root)
-        init.prepare([step for step in task.plan.build if isinstance(step, BindMount)], stage)
+        init.prepare([step for step in task.plan.build if isinstance(step, BindMount | MountVolume)], stage)
         rights.raise_limits(task.rights)
         rights.give_stdio(mappings.root)
         timens.enter(task.spec)

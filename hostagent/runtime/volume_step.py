@@ -8,6 +8,7 @@ which the daemon names (docs/adr/0009-volumes.md). The kernel ends the file syst
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 
 from hostagent.errors import Invalid
@@ -71,13 +72,15 @@ class Donor:
 
 @dataclass(frozen=True)
 class MountVolume:
-    """`flags` and `data` are mount(2)'s; `attr_set` MOUNT_ATTR_* are this container's own."""
+    """`parameters` are the file system's own options, `superblock` those of every file system (`ro`, `sync`); a new
+    mount has the MOUNT_ATTR_* `attributes`, this container's copy has `attr_set` too."""
 
     kind: str
     source: str
     destination: str
-    flags: int
-    data: str
+    parameters: tuple[str, ...]
+    superblock: tuple[str, ...]
+    attributes: int
     attr_set: int
     subpath: str
     donor: Donor | None
@@ -85,45 +88,62 @@ class MountVolume:
     def describe(self) -> str:
         return f"mount the volume's {self.kind} {self.source} on {self.destination}"
 
-    def execute(self, stage: Stage) -> None:
-        whole = self.donor.mount() if self.donor else None
-        with owned(self._new(stage) if whole is None else whole) as tree:
-            libc.mount_setattr(tree, "", c.AT_EMPTY_PATH, propagation=c.MS_PRIVATE)
-            if not self.subpath:
-                self._place(stage, tree)
-                return
-            resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS
-            with owned(self._attached(stage, tree)) as mounted:
-                with owned(libc.openat2(mounted, self.subpath, os.O_PATH, 0, resolve)) as part:
-                    with owned(libc.open_tree(part, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)) as wanted:
-                        libc.umount2(proc_name(mounted), c.MNT_DETACH)
-                        self._place(stage, wanted)
+    def prepare(self, stage: Stage) -> None:
+        """Make the mount now, as the host's root, for an `execute` that may not."""
+        stage.trees[self.destination] = self._whole()
 
-    def _new(self, stage: Stage) -> int:
-        """A new mount, taken off its place at once. In the host's network, where the server of an nfs is."""
-        with owned(open_in_root(stage.root, SCRATCH, os.O_PATH)) as target, _HostNetwork():
-            libc.mount(self.source, proc_name(target), self.kind, self.flags, self.data)
-        with owned(open_in_root(stage.root, SCRATCH, os.O_PATH)) as mounted:
-            tree = libc.open_tree(mounted, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
-            libc.umount2(proc_name(mounted), c.MNT_DETACH)
+    def execute(self, stage: Stage) -> None:
+        prepared = stage.trees.pop(self.destination, -1)
+        with owned(prepared if prepared >= 0 else self._whole()) as tree:
+            if self.subpath:
+                self._place_part(stage, tree)
+            else:
+                _place(stage, tree, self.destination)
+
+    def _whole(self) -> int:
+        """A detached mount of all of it."""
+        tree = self.donor.mount() if self.donor else None
+        if tree is None:
+            tree = self._new()
+        libc.mount_setattr(tree, "", c.AT_EMPTY_PATH, attr_set=self.attr_set, propagation=c.MS_PRIVATE)
         return tree
 
-    def _attached(self, stage: Stage, tree: int) -> int:
-        """`tree` mounted for a moment: a detached one gives no copies before Linux 6.15. An O_PATH fd of it."""
+    def _new(self) -> int:
+        """In the host's network, where the server of an nfs is."""
+        with _HostNetwork(), owned(libc.fsopen(self.kind)) as making:
+            libc.fsconfig(making, c.FSCONFIG_SET_STRING, "source", self.source)
+            for word in self.superblock:
+                libc.fsconfig(making, c.FSCONFIG_SET_FLAG, word, None)
+            for parameter in self.parameters:
+                key, given, value = parameter.partition("=")
+                command = c.FSCONFIG_SET_STRING if given else c.FSCONFIG_SET_FLAG
+                libc.fsconfig(making, command, key, value if given else None)
+            libc.fsconfig(making, c.FSCONFIG_CMD_CREATE, None, None)
+            return libc.fsmount(making, self.attributes)
+
+    def _place_part(self, stage: Stage, tree: int) -> None:
+        """`tree` is mounted for a moment: a detached mount gives no copies before Linux 6.15."""
         with owned(open_in_root(stage.root, SCRATCH, os.O_PATH)) as target:
-            self._move(tree, target)
-        return open_in_root(stage.root, SCRATCH, os.O_PATH)
+            _move(tree, target)
+        resolve = c.RESOLVE_BENEATH | c.RESOLVE_NO_MAGICLINKS
+        with owned(open_in_root(stage.root, SCRATCH, os.O_PATH)) as mounted:
+            try:
+                with owned(libc.openat2(mounted, self.subpath, os.O_PATH, 0, resolve)) as part:
+                    copy = libc.open_tree(part, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+            finally:
+                libc.umount2(proc_name(mounted), c.MNT_DETACH)
+        with owned(copy):
+            _place(stage, copy, self.destination)
 
-    def _place(self, stage: Stage, tree: int) -> None:
-        make = mkdirs_in_root if os.path.isdir(proc_name(tree)) else touch_in_root
-        if self.attr_set:
-            libc.mount_setattr(tree, "", c.AT_EMPTY_PATH, attr_set=self.attr_set)
-        with owned(make(stage.root, self.destination)) as target:
-            self._move(tree, target)
 
-    @staticmethod
-    def _move(tree: int, target: int) -> None:
-        libc.move_mount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH)
+def _place(stage: Stage, tree: int, destination: str) -> None:
+    make = mkdirs_in_root if stat.S_ISDIR(os.fstat(tree).st_mode) else touch_in_root
+    with owned(make(stage.root, destination)) as target:
+        _move(tree, target)
+
+
+def _move(tree: int, target: int) -> None:
+    libc.move_mount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH)
 
 
 class _HostNetwork:
@@ -142,15 +162,24 @@ class _HostNetwork:
             libc.setns(self._own, c.CLONE_NEWNET)
 
 
-def step(kind: str, source: str, destination: str, options: MountOptions) -> MountVolume:
+_SUPERBLOCK = (
+    (c.MS_RDONLY, "ro"),
+    (c.MS_SYNCHRONOUS, "sync"),
+    (c.MS_DIRSYNC, "dirsync"),
+    (c.MS_LAZYTIME, "lazytime"),
+)
+
+
+def step(kind: str, source: str, destination: str, options: MountOptions, attributes: int) -> MountVolume:
     """The step for a mount with the three options of `options_of` before all others. Raises Invalid."""
-    _, donor, subpath, *data = options.data
+    _, donor, subpath, *parameters = options.data
     return MountVolume(
         kind,
         source,
         destination,
-        options.flags,
-        ",".join(data),
+        tuple(parameters),
+        tuple(word for flag, word in _SUPERBLOCK if options.flags & flag),
+        attributes,
         options.attr_set,
         subpath.removeprefix(f"{SUBPATH_OPTION}="),
         Donor.parse(text) if (text := donor.removeprefix(f"{DONOR_OPTION}=")) else None,

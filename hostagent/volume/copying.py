@@ -41,14 +41,21 @@ class Place(msgspec.Struct, frozen=True):
     """What to mount on the directory before; nothing for most."""
 
 
+Ranges = tuple[tuple[int, int], ...]
+"""(first ID on the host, how many), beginning with ID 0 of the container."""
+
+
 class Job(msgspec.Struct, frozen=True):
-    """The layers of a container's root (`lower` with the top one first), where to mount them, and what to copy."""
+    """The layers of a container's root (`lower` with the top one first), where to mount them, and what to copy; with a
+    user namespace, whose IDs the copies get."""
 
     lower: tuple[str, ...]
     upper: str
     work: str
     mountpoint: str
     places: tuple[Place, ...]
+    uids: Ranges = ()
+    gids: Ranges = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -60,8 +67,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Copy:
     """One copy: from the directory of one fd into that of another, which is empty."""
 
-    def __init__(self, source: int, target: int) -> None:
+    def __init__(self, source: int, target: int, uids: Ranges = (), gids: Ranges = ()) -> None:
         self._target = target
+        self._uids, self._gids = uids, gids
         self._linked: dict[tuple[int, int], str] = {}
         """Inodes with further names -> path of the copy, from the target."""
         self._tree(source, target, "")
@@ -71,7 +79,7 @@ class Copy:
             names = sorted(entry.name for entry in entries)
         for name in names:
             self._entry(source, target, name, f"{path}{name}")
-        _attributes(source, target)
+        self._attributes(source, target)
         _times(source, target)
 
     def _entry(self, source: int, target: int, name: str, path: str) -> None:
@@ -90,7 +98,7 @@ class Copy:
             self._link(first, target, name)
             return
         if stat.S_ISREG(status.st_mode):
-            _file(source, target, name)
+            self._file(source, target, name)
         elif stat.S_ISSOCK(status.st_mode):
             return  # nobody listens on it
         else:
@@ -98,7 +106,7 @@ class Copy:
                 os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
             else:
                 os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
-            os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+            os.chown(name, *self._owner(status), dir_fd=target, follow_symlinks=False)
             times = (status.st_atime_ns, status.st_mtime_ns)
             os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
         if status.st_nlink > 1:
@@ -109,30 +117,43 @@ class Copy:
         with owned(libc.openat2(self._target, first, os.O_PATH | os.O_NOFOLLOW, 0, resolve)) as fd:
             os.link(proc_name(fd), name, dst_dir_fd=target, follow_symlinks=True)
 
+    def _file(self, source: int, target: int, name: str) -> None:
+        reading = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        writing = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with owned(os.open(name, reading, dir_fd=source)) as old:
+            with owned(os.open(name, writing, 0o600, dir_fd=target)) as new:
+                while os.sendfile(new, old, None, CHUNK):
+                    pass
+                self._attributes(old, new)
+                _times(old, new)
 
-def _file(source: int, target: int, name: str) -> None:
-    reading = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    writing = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with (
-        owned(os.open(name, reading, dir_fd=source)) as old,
-        owned(os.open(name, writing, 0o600, dir_fd=target)) as new,
-    ):
-        while os.sendfile(new, old, None, CHUNK):
-            pass
-        _attributes(old, new)
-        _times(old, new)
+    def _attributes(self, source: int, target: int) -> None:
+        status = os.fstat(source)
+        os.fchown(target, *self._owner(status))
+        for name in os.listxattr(source):
+            try:
+                os.setxattr(target, name, os.getxattr(source, name))
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:  # the volume's file system has none of this kind
+                    raise
+        os.fchmod(target, stat.S_IMODE(status.st_mode))  # after chown, which clears set-user-ID
+
+    def _owner(self, status: os.stat_result) -> tuple[int, int]:
+        return shifted(status.st_uid, self._uids), shifted(status.st_gid, self._gids)
 
 
-def _attributes(source: int, target: int) -> None:
-    status = os.fstat(source)
-    os.fchown(target, status.st_uid, status.st_gid)
-    for name in os.listxattr(source):
-        try:
-            os.setxattr(target, name, os.getxattr(source, name))
-        except OSError as error:
-            if error.errno != errno.EOPNOTSUPP:  # the volume's file system has none of this kind
-                raise
-    os.fchmod(target, stat.S_IMODE(status.st_mode))  # after chown, which clears set-user-ID
+def shifted(number: int, ranges: Ranges) -> int:
+    """The host's ID of one in the container. OSError for one that the container cannot have."""
+    inside = number
+    for first, count in ranges:
+        if inside < count:
+            return first + inside
+        inside -= count
+    if ranges:
+        raise OSError(
+            errno.EOVERFLOW, f"the image has a file of ID {number}, which the user namespace has not"
+        )
+    return number
 
 
 def _times(source: int, target: int) -> None:

@@ -20,6 +20,7 @@ from hostagent.kernel.fds import owned
 from hostagent.kernel.mounts import mount_overlay
 from hostagent.kernel.rootpath import open_in_root
 from hostagent.volume.copying import Answer, Copy, FilesystemMount, Job, Place
+from hostagent.volume.directory import is_empty
 
 
 def perform(job: Job) -> Answer:
@@ -29,7 +30,7 @@ def perform(job: Job) -> Answer:
     with owned(mount_overlay(job.mountpoint, job.lower, job.upper, job.work)) as root:
         for place in job.places:
             try:
-                error = _fill(root, place)
+                error = _fill(root, place, job)
             except (OSError, RecursionError) as failure:
                 error = f"failed to populate volume: {failure}"
             if error:
@@ -37,7 +38,7 @@ def perform(job: Job) -> Answer:
     return Answer()
 
 
-def _fill(root: int, place: Place) -> str:
+def _fill(root: int, place: Place, job: Job) -> str:
     """What is wrong, "" for nothing. A path that the image does not have leaves the volume as it is."""
     try:
         source = open_in_root(root, place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -52,8 +53,8 @@ def _fill(root: int, place: Place) -> str:
             return f"source {place.path} is not directory"
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         with owned(os.open(place.target, flags)) as target:
-            if place.copy and not any(os.scandir(target)):
-                Copy(source, target)
+            if place.copy and is_empty(target):
+                Copy(source, target, job.uids, job.gids)
     return ""
 
 

@@ -14,6 +14,7 @@ import msgspec
 from hostagent.errors import EngineError
 from hostagent.kernel.fds import owned
 from hostagent.volume.copying import Answer, Job, Place
+from hostagent.volume.directory import is_empty
 
 LIMIT = 3600.0
 """Seconds for copying what an image has in the places of a container's volumes."""
@@ -48,7 +49,7 @@ def worth_it(places: Sequence[Place], lower: Sequence[str]) -> tuple[Place, ...]
     return tuple(
         place
         for place in places
-        if (place.must_be_directory or not any(os.scandir(place.target))) and may_exist(place.path, lower)
+        if (place.must_be_directory or is_empty(place.target)) and may_exist(place.path, lower)
     )
 
 

@@ -6,7 +6,7 @@
 Made: the directory, then the row. Removed: the directory is renamed away, then the row goes. So a row without a
 directory is a removal that was cut short, and an empty directory without a row a creation. A directory with data and no
 row is neither: its row was lost in a power cut (see statedb.database), and the data is somebody's: it gets a row again.
-Used from the event loop's thread only, but for `delete` and `size`.
+Used from the event loop's thread only, but for `delete`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import msgspec
 
 from hostagent.errors import EngineError
 from hostagent.statedb.database import Database
+from hostagent.volume.directory import is_empty
 from hostagent.volume.volume import ANONYMOUS_LABEL, Volume
 
 log = logging.getLogger(__name__)
@@ -37,14 +38,20 @@ RemoveTree = Callable[[bytes], None]
 
 
 class VolumeStore:
-    """`root` is the engine's data directory; `remove_tree` deletes a directory of any content."""
+    """`root` is the engine's data directory; `remove_tree` deletes a directory of any content; `owner` is the host's
+    (uid, gid) of root in containers."""
 
-    def __init__(self, root: Path, database: Database, remove_tree: RemoveTree) -> None:
+    def __init__(
+        self, root: Path, database: Database, remove_tree: RemoveTree, owner: tuple[int, int] = (0, 0)
+    ) -> None:
+        self._owner = owner
         self._directory = root / "volumes"
         self._database = database
         self._remove_tree = remove_tree
         self._directory.mkdir(mode=0o701, exist_ok=True)
         self._volumes: dict[str, Volume] = {}
+        self._making: dict[str, str] = {}
+        """Volume -> the container whose creation, still under way, makes it."""
         for row in database.query("SELECT name, created_ns, labels, options FROM volume"):
             self._volumes[row["name"]] = Volume(
                 row["name"], row["created_ns"], _map(row["labels"]), _map(row["options"])
@@ -75,6 +82,7 @@ class VolumeStore:
         try:
             place.mkdir(mode=0o701)
             (place / DATA).mkdir()
+            os.chown(place / DATA, *self._owner)
             os.chmod(place / DATA, 0o755)  # noqa: S103  # for containers of every user, whatever the umask
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -91,6 +99,8 @@ class VolumeStore:
             (volume.name, volume.created_ns, _json(volume.labels), _json(volume.options), making),
         )
         self._volumes[volume.name] = volume
+        if making:
+            self._making[volume.name] = making
 
     @contextmanager
     def settling(self, container_id: str) -> Iterator[None]:
@@ -98,11 +108,16 @@ class VolumeStore:
         with self._database.transaction():
             yield
             self._database.execute("UPDATE volume SET making = NULL WHERE making = ?", (container_id,))
+        self._making = {name: maker for name, maker in self._making.items() if maker != container_id}
 
     def made_for(self, container_id: str) -> list[str]:
         """Names of the volumes that were made for a container which is not complete."""
-        rows = self._database.query("SELECT name FROM volume WHERE making = ?", (container_id,))
-        return [row["name"] for row in rows]
+        return [name for name, maker in self._making.items() if maker == container_id]
+
+    def settle(self, name: str) -> None:
+        """Somebody else wants the volume too: it stays, whatever becomes of the container that it is made for."""
+        if self._making.pop(name, None):
+            self._database.execute("UPDATE volume SET making = NULL WHERE name = ?", (name,))
 
     def remove(self, volume: Volume) -> Path:
         """It is gone; give what is returned to `delete`."""
@@ -113,6 +128,7 @@ class VolumeStore:
             log.warning("volume %s had lost its directory", volume.name)
         self._database.execute("DELETE FROM volume WHERE name = ?", (volume.name,))
         del self._volumes[volume.name]
+        self._making.pop(volume.name, None)
         return doomed
 
     def delete(self, doomed: Iterable[Path]) -> None:
@@ -139,29 +155,12 @@ class VolumeStore:
     def _recover_directory(self, name: str) -> None:
         place = self._directory / name
         data = place / DATA
-        if name.startswith(GONE) or not data.is_dir() or not any(os.scandir(data)):
+        if name.startswith(GONE) or not data.is_dir() or is_empty(data):
             self._remove_tree(os.fsencode(place))
             return
         log.warning("volume %s has data but was not in the books: taken up again", name)
         labels = {ANONYMOUS_LABEL: ""} if _ANONYMOUS.fullmatch(name) else None
         self._insert(Volume(name, place.stat().st_ctime_ns, labels), None)
-
-
-def size(directory: str) -> int:
-    """Bytes of all files below, a hard link counted once; what is removed meanwhile counts or not. In a thread."""
-    total = 0
-    seen: set[tuple[int, int]] = set()
-    for folder, _folders, files in os.walk(directory):
-        for name in files:
-            try:
-                status = os.lstat(os.path.join(folder, name))
-            except FileNotFoundError:
-                continue
-            inode = (status.st_dev, status.st_ino)
-            if inode not in seen:
-                seen.add(inode)
-                total += status.st_size
-    return total
 
 
 def _json(value: Mapping[str, str] | None) -> bytes | None:

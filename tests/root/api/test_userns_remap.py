@@ -65,6 +65,23 @@ def test_a_container_of_the_host_s_users(engine: Engine) -> None:
     assert shown.split() == ["0", "0", str(2**32 - 1)]
 
 
+def test_volumes_belong_to_root_inside(engine: Engine) -> None:
+    script = "stat -c '%u %a' /etc /etc/passwd /home; echo x >> /etc/passwd; echo y > /home/file"
+    options = ("-v", "filled:/etc", "-v", "empty:/home")
+    shown = engine.ok("run", "--rm", *options, "busybox", "sh", "-c", script)
+    assert shown.splitlines() == ["0 755", "0 644", "0 755"]
+    place = engine.ok("volume", "inspect", "-f", "{{.Mountpoint}}", "filled")
+    assert Path(place, "passwd").stat().st_uid == BASE
+
+
+def test_the_file_system_of_a_volume_is_shared(engine: Engine) -> None:
+    memory = ("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o=uid={BASE}")
+    engine.ok("volume", "create", *memory, "memory")
+    engine.ok("run", "-d", "--name", "one", "-v", "memory:/x", "busybox", "sleep", "1000")
+    engine.ok("exec", "one", "sh", "-c", "echo hello > /x/file")
+    assert engine.ok("run", "--rm", "-v", "memory:/y", "busybox", "cat", "/y/file") == "hello"
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
