@@ -89,12 +89,17 @@ def go_mode(mode: int) -> int:
 def path_stat(path: str, status: os.stat_result) -> wire.PathStat:
     """What the API tells of a path in that state, which is not followed if it is a symlink."""
     return wire.PathStat(
-        name=base(path),
+        name=_valid(base(path)),
         size=status.st_size,
         mode=go_mode(status.st_mode),
         mtime=rfc3339(status.st_mtime_ns),
-        link_target=resolve(path) if stat.S_ISLNK(status.st_mode) else "",
+        link_target=_valid(resolve(path)) if stat.S_ISLNK(status.st_mode) else "",
     )
+
+
+def _valid(text: str) -> str:
+    """JSON has no bytes that are not UTF-8; Docker replaces them too."""
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def base(path: str) -> str:

@@ -43,9 +43,15 @@ def enter(root: Root, *, with_mounts: bool) -> None:
 
 
 def _enter_running(root: RunningRoot, with_mounts: bool) -> None:
-    with owned(_namespace(root)) as namespace, owned(os.open("/proc", os.O_PATH | os.O_CLOEXEC)) as proc:
+    with owned(_process(root)) as process, owned(os.open("/proc", os.O_PATH | os.O_CLOEXEC)) as proc:
         jail.forbid_imports()
-        libc.setns(namespace, c.CLONE_NEWNS)  # also moves root and cwd (setns(2))
+        if _maps_users(root):
+            # In its user namespace, as root of that: owners are then what they are inside, both ways.
+            libc.setns(process, c.CLONE_NEWUSER | c.CLONE_NEWNS)
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        else:
+            libc.setns(process, c.CLONE_NEWNS)  # also moves root and cwd (setns(2))
         jail.own_namespace()
         if with_mounts:
             _leave_out_kernel_files(proc)
@@ -56,17 +62,30 @@ def _enter_running(root: RunningRoot, with_mounts: bool) -> None:
         os.chroot(".")
 
 
-def _namespace(root: RunningRoot) -> int:
-    """An fd of its mount namespace. The number may have passed to another process: the cgroup says whose it is."""
+def _process(root: RunningRoot) -> int:
+    """A pidfd. The number may have passed to another process: the cgroup says whose it is."""
     try:
-        with owned(os.open(f"/proc/{root.pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as process:
-            with owned(os.open("cgroup", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)) as groups:
-                mine = root.container.encode() in os.read(groups, 1 << 16)
-            if mine:
-                return os.open("ns/mnt", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
+        process = libc.pidfd_open(root.pid)
+        with open(f"/proc/{root.pid}/cgroup", "rb") as file:
+            if root.container.encode() in file.read():
+                return process
+        os.close(process)
     except (FileNotFoundError, ProcessLookupError):
         pass
-    raise Unavailable(f"container {root.container} has just ended: try again")
+    raise _ended(root)
+
+
+def _maps_users(root: RunningRoot) -> bool:
+    """Whether it has a user namespace of its own."""
+    try:
+        theirs = os.stat(f"/proc/{root.pid}/ns/user")
+    except FileNotFoundError:
+        raise _ended(root) from None
+    return not os.path.samestat(theirs, os.stat("/proc/self/ns/user"))
+
+
+def _ended(root: RunningRoot) -> Unavailable:
+    return Unavailable(f"container {root.container} has just ended: try again")
 
 
 def _leave_out_kernel_files(proc: int) -> None:

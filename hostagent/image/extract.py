@@ -10,7 +10,7 @@ import os
 import posixpath
 import stat
 
-from hostagent.errors import EngineError
+from hostagent.errors import EngineError, Invalid
 from hostagent.image.tar_reader import (
     CHARACTER,
     DIRECTORY,
@@ -49,6 +49,10 @@ class Extractor:
             raise
         except OSError as error:
             raise EngineError(f"{self._doing}: {reason(error)}") from error
+        except (OverflowError, ValueError) as error:
+            raise Invalid(
+                f"{self._doing}: a name or a number in the archive's header is none: {error}"
+            ) from error
 
     def _member(self, reader: TarReader, entry: Entry) -> None:
         name = b"/" + posixpath.normpath(entry.name).lstrip(b"/") if entry.name[:1] == b"/" else entry.name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.root.differential.test_copy import call
 from tests.servers.engine import Engine
 from tests.servers.hostagent import Daemon, hostagent
 
@@ -102,3 +105,26 @@ def test_sharing_with_another_container(engine: Engine) -> None:
     user, *_ = engine.ok("run", "--rm", *shared, "busybox", "sh", "-c", script).splitlines()
     assert user == engine.ok("exec", "donor", "readlink", "/proc/self/ns/user")
     assert engine.ok("exec", "donor", "cat", "/dev/shm/file") == "seen"
+
+
+def test_copies_have_the_owners_of_inside(engine: Engine) -> None:
+    (engine.share / "new").write_text("new\n")
+    engine.ok(
+        "run", "-d", "--name", "box", "busybox", "sh", "-c", "echo own > /own; chown 33 /own; sleep 600"
+    )
+    engine.wait_for("box", "{{.State.Running}}", "true")
+    for name in ("running", "stopped"):
+        if name == "stopped":
+            engine.ok("stop", "-t", "0", "box")
+        engine.ok("cp", "-a", str(engine.share / "new"), f"box:/{name}")
+        assert _owner(engine, "box", "/own") == 33
+        assert _owner(engine, "box", f"/{name}") == 0
+    engine.ok("start", "box")
+    assert engine.ok("exec", "box", "stat", "-c", "%u %g", "/running", "/stopped").split() == ["0"] * 4
+    assert "A /running" in engine.ok("diff", "box").splitlines()
+
+
+def _owner(engine: Engine, name: str, path: str) -> int:
+    answer = call(engine, "GET", f"containers/{name}/archive?path={path}")
+    with tarfile.open(fileobj=io.BytesIO(answer.body)) as tar:
+        return next(iter(tar)).uid
