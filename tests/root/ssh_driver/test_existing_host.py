@@ -25,6 +25,7 @@ ADMINISTRATOR = r"""
 useradd --create-home --shell /bin/bash admin
 install -d -m 700 -o admin -g admin ~admin/.ssh
 install -m 600 -o admin -g admin ~pymachine/.ssh/authorized_keys ~admin/.ssh/authorized_keys
+install -D -m 600 ~pymachine/.ssh/authorized_keys ~root/.ssh/authorized_keys
 printf 'admin ALL=(ALL) NOPASSWD:ALL\n' >/etc/sudoers.d/admin
 """
 # All that could show that somebody was here.
@@ -141,12 +142,12 @@ def test_killed_and_resumed_or_removed(host: Host, moments: tuple[float, ...]) -
     before = host.owner.ssh("dev1", TRACES)
     for moment in moments:
         for finish in (True, False):
-            process = host.laptop.process("ssh-create", "vm1", *host.options())
+            process = host.laptop.process("ssh-create", "vm1", *host.options("root"))
             time.sleep(moment)
             process.send_signal(signal.SIGKILL)
             process.communicate(timeout=60)
             if finish:
-                host.laptop.call("ssh-create", "vm1", *host.options())
+                host.laptop.call("ssh-create", "vm1", *host.options("root"))
                 assert host.laptop.ssh("vm1", "systemctl is-active pymachine.service") == "active"
             if host.laptop.store.names():
                 host.laptop.call("rm", "vm1")
