@@ -25,10 +25,10 @@ def test_pause(customer: Customer) -> None:
     assert customer.inspect("still", STATE) == "paused true true"
     identity = customer.inspect("still", "{{.Id}}")
     frozen = f"cat $(find {GROUP} -type d -name {identity})/cgroup.freeze"
-    assert customer.ssh(frozen) == "1"
+    assert customer.plain_ssh(frozen) == "1"
     assert "is paused, unpause the container before exec" in customer.docker("exec", "still", "true").err
     customer.run("unpause", "still")
-    assert customer.ssh(frozen) == "0"
+    assert customer.plain_ssh(frozen) == "0"
     customer.run("pause", "still")
     customer.run("stop", "-t", "60", "still")
     assert customer.inspect("still", "{{.State.Status}} {{.State.ExitCode}}") == "exited 7"
@@ -120,6 +120,6 @@ def test_a_parent_of_its_own(customer: Customer) -> None:
     )
     assert files(customer, "child", "memory.max") == [str(32 * MIB)]
     identity = customer.inspect("child", "{{.Id}}")
-    assert customer.ssh(f"cat {GROUP}/pets/{identity}/pids.current") == "1"
+    assert customer.plain_ssh(f"cat {GROUP}/pets/{identity}/pids.current") == "1"
     customer.run("rm", "-f", "child")
-    customer.ssh(f"sudo rmdir {GROUP}/pets 2>/dev/null || rmdir {GROUP}/pets")
+    customer.plain_ssh(f"sudo rmdir {GROUP}/pets 2>/dev/null || rmdir {GROUP}/pets")
