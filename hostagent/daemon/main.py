@@ -105,7 +105,7 @@ async def serve(options: Options) -> None:
     remapping = remap.configured(options.userns_remap)
     filters = SeccompCache(str(options.root / "seccomp"))
     bundles = Bundles(containers, links, images, filters, options.cgroup_parent, remapping)
-    endpoints = Endpoints(bridge)
+    endpoints = Endpoints(bridge, containers)
     volume_store = VolumeStore(options.root, database, remove_tree, remapping.root if remapping else (0, 0))
     volumes = Volumes(volume_store, containers, events)
     volumes.recover()

@@ -23,6 +23,8 @@ class Containers:
         self._directory = directory
         self._by_id: dict[str, Container] = {}
         self._by_name: dict[str, Container] = {}
+        self._guests: dict[str, set[str]] = {}
+        """By ID: containers whose network is another's."""
         for row in database.query("SELECT * FROM containers ORDER BY created_ns"):
             self._index(
                 Container(
@@ -113,13 +115,20 @@ class Containers:
     def remove(self, container: Container) -> None:
         self._database.execute("DELETE FROM containers WHERE id = ?", (container.id,))
         del self._by_id[container.id]
+        self._guests.get(_network_donor(container), set()).discard(container.id)
         del self._by_name[container.name]
+
+    def guests(self, container: Container) -> list[Container]:
+        """Those that were made to share this one's network (`--network container:X`)."""
+        return [self._by_id[each] for each in self._guests.get(container.id, ())]
 
     def using_image(self, image_id: str) -> list[Container]:
         return [each for each in self._by_id.values() if each.image_id == image_id]
 
     def _index(self, container: Container) -> None:
         self._by_id[container.id] = container
+        if donor := _network_donor(container):
+            self._guests.setdefault(donor, set()).add(container.id)
         self._by_name[container.name] = container
 
 
@@ -128,3 +137,10 @@ def _mounts(raw: bytes | None, config: ContainerCreate) -> Mounts:
     if raw is not None:
         return msgspec.json.decode(raw, type=Mounts)
     return Mounts(parse_binds(config.host_config) if config.host_config else ())
+
+
+def _network_donor(container: Container) -> str:
+    """The ID of the container whose network this one shares, "" for its own or the host's."""
+    host = container.config.host_config
+    kind, _, name = host.network_mode.partition(":") if host else ("", "", "")
+    return name if kind == "container" else ""

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from hostagent.engine import ports
 from hostagent.engine.container import Container
+from hostagent.engine.containers import Containers
 from hostagent.engine.state import PublishedPort
 from hostagent.errors import Invalid
 from hostagent.model.network import Interface, InterfaceJson, PortBinding
@@ -41,8 +42,9 @@ NOWHERE = Endpoint(None, (), ())
 class Endpoints:
     """Leases and rules of containers on the default bridge; `none` and `host` need nothing."""
 
-    def __init__(self, bridge: BridgeNetwork) -> None:
+    def __init__(self, bridge: BridgeNetwork, containers: Containers) -> None:
         self._bridge = bridge
+        self._containers = containers
         self._current: dict[str, Endpoint] = {}
 
     def prepare(self, container: Container) -> Endpoint:
@@ -97,7 +99,8 @@ class Endpoints:
         self._current.pop(container.id, None)
         if container.host.network_mode == "bridge":
             self._bridge.unpublish(container.id)
-            self._bridge.disconnect(container.id)
+            shared = any(guest.state.running for guest in self._containers.guests(container))
+            self._bridge.disconnect(container.id, shared)
             self._bridge.release(container.id)
 
     def adopt(self, container: Container) -> None:

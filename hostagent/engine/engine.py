@@ -22,6 +22,7 @@ from hostagent.engine import (
     namespaces,
     ports,
     remap,
+    security,
     validate,
     views,
     waiting,
@@ -179,7 +180,15 @@ class Engine:
         container = self._containers.find(ref)
         lowerdirs = self._images.lowerdirs(self._images.resolve(container.image_id))
         host = replace(container.host, links=self._links.shown(container))
-        return replace(views.inspect(container, lowerdirs), host_config=host)
+        files = namespaces.network_of(container, self._containers.find).directory
+        return replace(
+            views.inspect(container, lowerdirs),
+            host_config=host,
+            resolv_conf_path=f"{files}/resolv.conf",
+            hostname_path=f"{files}/hostname",
+            hosts_path=f"{files}/hosts",
+            app_armor_profile=security.shown_profile(container),
+        )
 
     # -- the life
 
@@ -190,7 +199,12 @@ class Engine:
         await self._lifecycle.stop(self._containers.find(ref), signal, timeout)
 
     async def restart(self, ref: str, signal: str | None, timeout: int | None) -> None:
-        await self._lifecycle.restart(self._containers.find(ref), signal, timeout)
+        container = self._containers.find(ref)
+        try:
+            await self._lifecycle.restart(container, signal, timeout)
+        except EngineError as error:
+            error.args = (f"Cannot restart container {ref}: {error}",)
+            raise
 
     async def kill(self, ref: str, signal: str | None) -> None:
         await self._lifecycle.kill(self._containers.find(ref), signal or "")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hostagent.engine import apparmor, oci
+from hostagent.engine.container import Container
 from hostagent.errors import EngineError, Unsupported
 from hostagent.kernel import lsm
 from hostagent.wire import HostConfig
@@ -79,6 +80,14 @@ def apparmor_profile(host: HostConfig) -> str | None:
     if not lsm.apparmor_enabled():
         return None
     return of(host).apparmor or apparmor.ensure_default()
+
+
+def shown_profile(container: Container) -> str:
+    """`AppArmorProfile` of inspect: what was asked for until the first start tells what the host has."""
+    host = container.host
+    if lsm.apparmor_enabled():
+        return of(host).apparmor or apparmor.PROFILE
+    return "" if container.state.started_ns else parse(host.security_opt).apparmor
 
 
 def completed_options(host: HostConfig) -> list[str] | None:

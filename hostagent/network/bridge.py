@@ -252,13 +252,17 @@ class BridgeNetwork:
             f"cannot connect container {container_id[:12]} to the bridge {self._bridge}: {why}"
         )
 
-    def disconnect(self, container_id: str) -> None:
+    def disconnect(self, container_id: str, shared: bool = False) -> None:
         """Take the container off the bridge when it has ended; no error when it is not there.
 
-        The kernel deletes the interface with the container's network namespace, in its own time.
+        The kernel deletes the interface with the container's network namespace, in its own time; a namespace that is
+        `shared` with others goes on without it.
         """
         link = self._route.link(host_interface(container_id))
         if link is None:
+            return
+        if shared:
+            self._route.request(netlink.delete_link(host_interface(container_id)), ignore={errno.ENODEV})
             return
         # ENODEV: the kernel was quicker.
         self._route.request(

@@ -176,3 +176,48 @@ def test_init_only_where_there_is_none(same: Same) -> None:
         "-c",
         "cat /proc/1/comm",
     )
+
+
+def test_the_life_of_a_shared_network(both: tuple[Engine, Engine]) -> None:
+    told = []
+    for engine in both:
+        engine.ok("run", "-d", "--name", "donor", "--hostname", "donor", "busybox", "sleep", "60")
+        engine.ok("run", "-d", "--name", "guest", "--network", "container:donor", "busybox", "sleep", "60")
+        template = "{{.HostsPath}} {{.ResolvConfPath}} {{.HostnamePath}}"
+        same_files = engine.inspect("guest", template) == engine.inspect("donor", template)
+        shown = engine.inspect("guest", "{{json .NetworkSettings.Networks}} {{.NetworkSettings.IPAddress}}")
+        address = ("exec", "guest", "cat", "/sys/class/net/eth0/address")
+        before = engine.docker(*address).code
+        # The donor's network goes away with it, and the guest stays behind with an empty one until it starts anew.
+        engine.ok("restart", "-t", "0", "donor")
+        behind = engine.docker(*address).code
+        engine.ok("restart", "-t", "0", "guest")
+        again = engine.docker(*address).code
+        shared = _shared(engine, "donor", "guest")
+        engine.ok("stop", "-t", "0", "donor")
+        running = engine.inspect("guest", "{{.State.Running}}")
+        refused = engine.docker("restart", "-t", "0", "guest")
+        ident = engine.inspect("donor", "{{.Id}}")
+        error = refused.err.replace(ident, "DONOR")
+        told.append((same_files, shown, before, behind, again, shared, running, refused.code, error))
+    assert told[0] == told[1]
+
+
+def test_what_is_inspected_of_security(both: tuple[Engine, Engine]) -> None:
+    template = (
+        "{{json .AppArmorProfile}} {{json .ProcessLabel}} {{json .MountLabel}} {{json .HostConfig.Devices}}"
+    )
+    told = []
+    for engine in both:
+        options = (
+            "--security-opt",
+            "apparmor=unconfined",
+            "--device",
+            "/dev/null:/dev/x:r",
+            "--group-add",
+            "5",
+        )
+        made = engine.ok("create", *options, "--annotation", "a=b", "busybox")
+        more = " {{json .HostConfig.Annotations}} {{json .HostConfig.GroupAdd}} {{json .HostConfig.Runtime}}"
+        told.append(engine.inspect(made, template + more))
+    assert told[0] == told[1]
