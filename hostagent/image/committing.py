@@ -57,7 +57,7 @@ async def commit(store: ImageStore, crew: Crew, asked: Commit) -> Image:
                 store.adopt_layer(scratch, chain_id)
         store.put_blob(raw, image.id)
         await store.sync()
-        store.add(image, layers, None, ())
+        store.add(image, layers, None, (), parent.id)
         return image
 
 

@@ -54,6 +54,8 @@ class Record:
     stored_ns: int
     size: int
     manifest: str | None
+    parent: str = ""
+    """The image that this one was made from here, as long as it is there."""
 
 
 @dataclass(frozen=True)
@@ -197,9 +199,15 @@ class ImageStore:
     # Rows
 
     def add(
-        self, image: Image, layers: Sequence[NewLayer], manifest: str | None, names: Iterable[Reference]
+        self,
+        image: Image,
+        layers: Sequence[NewLayer],
+        manifest: str | None,
+        names: Iterable[Reference],
+        parent: str | None = None,
     ) -> None:
-        """Commit an image whose files are synced, and give it `names`. An image already there only gets the names."""
+        """Commit an image whose files are synced, and give it `names`. An image already there only gets the names.
+        `parent`: the ID of the image that it was made from."""
         now = time.time_ns()
         with self.db.transaction() as tx:
             for chain_id, layer in zip(image.chain_ids, layers, strict=True):
@@ -210,9 +218,9 @@ class ImageStore:
                 if layer.blob is not None:
                     self._add_blob(tx, layer.blob)
             tx.execute(
-                "INSERT INTO image (id, stored_ns, size, manifest) VALUES (?, ?, ?, ?)"
+                "INSERT INTO image (id, stored_ns, size, manifest, parent) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (id) DO UPDATE SET manifest = coalesce(manifest, excluded.manifest)",
-                (image.id, now, sum(layer.size for layer in layers), manifest),
+                (image.id, now, sum(layer.size for layer in layers), manifest, parent),
             )
             tx.executemany(
                 "INSERT OR IGNORE INTO image_layer (image_id, position, chain_id) VALUES (?, ?, ?)",
@@ -284,12 +292,10 @@ class ImageStore:
 
     def records(self) -> list[Record]:
         """All images, the newest first."""
-        rows = self.db.query("SELECT id, stored_ns, size, manifest FROM image ORDER BY stored_ns DESC")
-        return [Record(row["id"], row["stored_ns"], row["size"], row["manifest"]) for row in rows]
+        return [_record(row) for row in self.db.query(f"{_RECORD} ORDER BY stored_ns DESC")]
 
     def record(self, image_id: str) -> Record:
-        row = self.db.query("SELECT id, stored_ns, size, manifest FROM image WHERE id = ?", (image_id,))[0]
-        return Record(row["id"], row["stored_ns"], row["size"], row["manifest"])
+        return _record(self.db.query(f"{_RECORD} WHERE id = ?", (image_id,))[0])
 
     def names(self, image_id: str) -> list[Reference]:
         """All names of an image, those with a digest too."""
@@ -335,6 +341,16 @@ class ImageStore:
             (repository,),
         )
         return [Reference.parse(row["name"]) for row in rows]
+
+
+_RECORD = (
+    "SELECT id, stored_ns, size, manifest,"
+    " (SELECT other.id FROM image AS other WHERE other.id = image.parent) AS parent FROM image"
+)
+
+
+def _record(row: sqlite3.Row) -> Record:
+    return Record(row["id"], row["stored_ns"], row["size"], row["manifest"], row["parent"] or "")
 
 
 def layer_key(chain_id: str) -> str:

@@ -17,7 +17,7 @@ CREATE INDEX image_name_image ON image_name (image_id);
 CREATE TABLE layer (
     chain_id  TEXT PRIMARY KEY,             -- layers/<hex>/fs
     diff_id   TEXT NOT NULL,
-    size      INTEGER NOT NULL              -- bytes of its regular files
+    size      INTEGER NOT NULL              -- bytes of its regular files and symlinks
 ) STRICT;
 CREATE INDEX layer_diff ON layer (diff_id);
 

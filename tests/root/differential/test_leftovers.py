@@ -155,6 +155,9 @@ def test_commit(both: tuple[Engine, Engine], same: Same) -> None:
     same("commit", "box", "made@sha256:" + "0" * 64)
     same("commit", "ghost")
     same("inspect", "-f", "{{.State.Status}}", "box")
+    for engine in both:
+        made, base = (engine.api("GET", f"/v1.44/images/{name}/json").body for name in ("made:0", "busybox"))
+        assert isinstance(made, dict) and isinstance(base, dict) and made["Parent"] == base["Id"]
     same("history", "--format", "{{.CreatedBy}} {{.Comment}}", "made:0")
 
 
