@@ -50,6 +50,10 @@ class Containers:
         """IDs of those that run or are about to: what they hold on the host is theirs."""
         return {each.id for each in self._by_id.values() if each.link is not None or each.lock.locked()}
 
+    def get(self, container_id: str) -> Container | None:
+        """By full ID."""
+        return self._by_id.get(container_id)
+
     def find(self, reference: str) -> Container:
         """By full ID, name (with or without slash), or unambiguous prefix of the ID, in this order."""
         if found := self._by_id.get(reference) or self._by_name.get(reference.removeprefix("/")):

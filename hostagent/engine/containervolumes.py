@@ -20,7 +20,7 @@ from hostagent.engine.volumespec import WantedVolume
 from hostagent.errors import EngineError, Invalid, NotFound
 from hostagent.runtime import mount_options
 from hostagent.volume.copying import FilesystemMount, Job, Place
-from hostagent.volume.population import may_exist, populate, worth_it
+from hostagent.volume.population import fill_at_once, may_exist, populate
 from hostagent.volume.store import VolumeStore
 from hostagent.wire import ContainerCreate, HostConfig
 
@@ -107,9 +107,10 @@ class ContainerVolumes:
             for target in sorted({place.target for place in places}):
                 lock = self._filling.setdefault(target, asyncio.Lock())
                 await locks.enter_async_context(lock)
-            if needed := worth_it(places, lower):
+            remap = self._remap if container.host.userns_mode != "host" else None
+            uids, gids = (remap.uids, remap.gids) if remap else ((), ())
+            if needed := fill_at_once(places, lower, uids, gids):
                 directory = container.directory
-                remap = self._remap if container.host.userns_mode != "host" else None
                 await populate(
                     Job(
                         lower=tuple(lower),
@@ -117,8 +118,8 @@ class ContainerVolumes:
                         work=f"{directory}/work",
                         mountpoint=f"{directory}/rootfs",
                         places=needed,
-                        uids=remap.uids if remap else (),
-                        gids=remap.gids if remap else (),
+                        uids=uids,
+                        gids=gids,
                     )
                 )
 

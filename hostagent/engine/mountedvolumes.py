@@ -68,8 +68,9 @@ class MountedVolumes:
 
     def _donor(self, container: Container, name: str) -> Donor | None:
         """Another container that runs with all of the volume mounted."""
-        for other in self._containers.all():
-            if other.state.pid and other is not container:
+        for holder in self._volumes.holders(name) - {container.id}:
+            other = self._containers.get(holder)
+            if other is not None and other.state.pid:
                 for mount in other.mounts.volumes:
                     if mount.name == name and not mount.subpath:
                         return Donor(other.state.pid, other.id, mount.destination)

@@ -17,6 +17,7 @@ from hostagent.engine import logdrivers
 from hostagent.engine.container import Container
 from hostagent.engine.timestamps import timestamp
 from hostagent.kernel.cgroup_support import Support
+from hostagent.volume.volume import LOCAL
 from hostagent.wire import (
     Commit,
     ComponentVersion,
@@ -122,7 +123,7 @@ class System:
             images=images,
             driver="overlay2",
             driver_status=_driver_status(self._root),
-            plugins=Plugins(volume=[], network=["bridge", "host", "null"], log=list(logdrivers.DRIVERS)),
+            plugins=Plugins(volume=[LOCAL], network=["bridge", "host", "null"], log=list(logdrivers.DRIVERS)),
             memory_limit=can.memory,
             swap_limit=can.memory_swap,
             oom_kill_disable=can.oom_kill_disable,

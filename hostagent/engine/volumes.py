@@ -39,6 +39,10 @@ class Volumes:
         """Names that containers hold."""
         return frozenset(name for name, holders in self._holders.items() if holders)
 
+    def holders(self, name: str) -> frozenset[str]:
+        """IDs of the containers that hold it; one may be under creation still."""
+        return frozenset(self._holders.get(name, ()))
+
     def hold(self, name: str, container_id: str) -> None:
         self._holders[name].add(container_id)
 

@@ -162,6 +162,7 @@ class _HostNetwork:
             libc.setns(self._own, c.CLONE_NEWNET)
 
 
+OWN_OPTIONS = 3
 _SUPERBLOCK = (
     (c.MS_RDONLY, "ro"),
     (c.MS_SYNCHRONOUS, "sync"),
@@ -172,6 +173,8 @@ _SUPERBLOCK = (
 
 def step(kind: str, source: str, destination: str, options: MountOptions, attributes: int) -> MountVolume:
     """The step for a mount with the three options of `options_of` before all others. Raises Invalid."""
+    if len(options.data) < OWN_OPTIONS:
+        raise Invalid(f"config.json: the volume on {destination} lacks {DONOR_OPTION}= or {SUBPATH_OPTION}=")
     _, donor, subpath, *parameters = options.data
     return MountVolume(
         kind,

@@ -18,6 +18,8 @@ from hostagent.kernel.fds import owned
 from hostagent.kernel.rootpath import proc_name
 
 CHUNK = 1 << 20
+OVERLAY_XATTR = "trusted.overlay."
+"""Overlay's own notes on the directories of a layer (kernel docs, overlayfs)."""
 
 
 class FilesystemMount(msgspec.Struct, frozen=True):
@@ -131,6 +133,8 @@ class Copy:
         status = os.fstat(source)
         os.fchown(target, *self._owner(status))
         for name in os.listxattr(source):
+            if name.startswith(OVERLAY_XATTR):
+                continue
             try:
                 os.setxattr(target, name, os.getxattr(source, name))
             except OSError as error:

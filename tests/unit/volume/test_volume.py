@@ -16,7 +16,7 @@ from hostagent.errors import EngineError, Invalid
 from hostagent.statedb.database import Database
 from hostagent.volume import filters
 from hostagent.volume.copying import Place, shifted
-from hostagent.volume.population import may_exist, worth_it
+from hostagent.volume.population import fill_at_once, may_exist
 from hostagent.volume.store import VolumeStore
 from hostagent.volume.volume import ANONYMOUS_LABEL, Volume, check_name, check_options
 
@@ -115,16 +115,24 @@ def test_any_text_is_split_or_refused(raw: str) -> None:
     assert bindtext.valid_mode(text.mode)
 
 
-def test_copies_are_made_only_where_a_layer_has_the_path(tmp_path: Path) -> None:
-    layer, target, full = tmp_path / "layer", tmp_path / "target", tmp_path / "full"
-    for directory in (layer / "data", target, full / "x"):
+def test_a_worker_is_asked_only_for_what_there_is_to_copy(tmp_path: Path) -> None:
+    layer, top, target, full = (tmp_path / name for name in ("layer", "top", "target", "full"))
+    for directory in (layer / "empty", layer / "data" / "file", top / "empty", target, full / "x"):
         directory.mkdir(parents=True)
+    (top / "empty").chmod(0o1750)
     (layer / "link").symlink_to("/elsewhere")
-    assert may_exist("/data", [str(layer)])
-    assert may_exist("/link/below", [str(layer)])
-    assert not may_exist("/data/missing", [str(layer)])
-    places = [Place("/data", str(target)), Place("/data", str(full)), Place("/missing", str(target))]
-    assert worth_it(places, [str(layer)]) == (places[0],)
+    lower = [str(top), str(layer)]
+    assert [may_exist(path, lower) for path in ("/data", "/empty", "/link/x", "/data/no")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    wanted = [Place("/data", str(target)), Place("/link", str(target))]
+    idle = [Place("/data", str(full)), Place("/missing", str(target)), Place("/data/no", str(target))]
+    assert fill_at_once([*wanted, *idle], lower, (), ()) == tuple(wanted)
+    assert fill_at_once([Place("/empty", str(target))], lower, (), ()) == ()
+    assert target.stat().st_mode & 0o7777 == 0o1750
 
 
 def test_ids_are_shifted_over_all_ranges() -> None:
