@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import laptop
+from benchmarks import density, laptop
 from benchmarks.memory import private_bytes
 from benchmarks.work import TASKS, Task
 from tests.peers import tree
@@ -54,16 +54,11 @@ def main() -> None:
         for engine in engines:
             engine.ok("load", "-i", str(archive))
         idle = [private_bytes(engine) for engine in engines]
-        per_container = [_memory_per_container(engine, options.containers) for engine in engines]
+        dense = [line for count in options.density for line in density.rows(engines, count)]
         for engine in engines:
             _prepare(engine, options.stopped)
         rows = [_compare(task, engines, options) for task in TASKS]
-        rows += [
-            _row("engine idle, private memory", idle, 1e6, "MB", "<= 0.4x"),
-            _row(
-                f"private memory per container at {options.containers}", per_container, 1e6, "MB", "<= 0.3x"
-            ),
-        ]
+        rows += [_row("engine idle, private memory", idle, 1e6, "MB", "<= 0.4x"), *dense]
         _write(rows, cli, options)
         for engine in engines:
             engine.clean()
@@ -78,7 +73,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--stopped", type=int, default=200, help="stopped containers present (default: %(default)s)"
     )
-    parser.add_argument("--containers", type=int, default=100, help="for memory (default: %(default)s)")
+    parser.add_argument(
+        "--density",
+        type=int,
+        nargs="*",
+        default=[100, 1000],
+        help="numbers of containers that run at once (default: %(default)s)",
+    )
     return parser.parse_args()
 
 
@@ -111,16 +112,6 @@ def _measure(task: Task, engine: Engine, count: int, figures: Figures) -> None:
         time.sleep(0.01)
     figures.wall.append((time.perf_counter() - start) / count)
     figures.cpu.append((_busy() - cpu) / count)
-
-
-def _memory_per_container(engine: Engine, count: int) -> int:
-    before = private_bytes(engine)
-    for _ in range(count):
-        engine.ok("run", "-d", "busybox", "sleep", "100000")
-    time.sleep(2)
-    grown = private_bytes(engine) - before
-    engine.docker("rm", "-f", *engine.ok("ps", "-aq").split(), timeout=300)
-    return grown // count
 
 
 def _busy() -> float:

@@ -1,8 +1,9 @@
-"""Private memory of an engine: everything in its PID namespace except what runs inside containers."""
+"""Private memory and CPU time of an engine: everything in its PID namespace except what runs inside containers."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from tests.servers.engine import Engine
 
@@ -14,6 +15,15 @@ def private_bytes(engine: Engine) -> int:
     the daemon is in. The holder of the namespace and the registry beside it are the same small constant for
     both engines; the caller takes differences or reads them as part of "idle".
     """
+    return _sum(engine, _private)
+
+
+def cpu_seconds(engine: Engine) -> float:
+    """CPU time that the same processes have used so far (proc(5), stat)."""
+    return _sum(engine, _cpu_ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _sum(engine: Engine, of: Callable[[str], int]) -> int:
     wanted = engine_namespace(engine)
     total = 0
     for name in os.listdir("/proc"):
@@ -21,7 +31,7 @@ def private_bytes(engine: Engine) -> int:
             continue
         try:
             if os.readlink(f"/proc/{name}/ns/pid") == wanted and "docker-registry" not in _command(name):
-                total += _private(name)
+                total += of(name)
         except OSError:
             continue
     return total
@@ -55,3 +65,9 @@ def _command(name: str) -> str:
 def _private(name: str) -> int:
     with open(f"/proc/{name}/smaps_rollup") as file:
         return 1024 * sum(int(line.split()[1]) for line in file if line.startswith("Private_"))
+
+
+def _cpu_ticks(name: str) -> int:
+    with open(f"/proc/{name}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

@@ -55,15 +55,16 @@ def _cycles(engine: Engine, count: int) -> None:
     body = json.dumps({"Image": "busybox", "Cmd": ["true"]})
     try:
         for _ in range(count):
-            name = json.loads(_call(connection, "POST", "/containers/create", body))["Id"]
-            _call(connection, "POST", f"/containers/{name}/start")
-            _call(connection, "POST", f"/containers/{name}/wait")
-            _call(connection, "DELETE", f"/containers/{name}")
+            name = json.loads(call(connection, "POST", "/containers/create", body))["Id"]
+            call(connection, "POST", f"/containers/{name}/start")
+            call(connection, "POST", f"/containers/{name}/wait")
+            call(connection, "DELETE", f"/containers/{name}")
     finally:
         connection.close()
 
 
-def _call(connection: http.client.HTTPConnection, method: str, path: str, body: str | None = None) -> bytes:
+def call(connection: http.client.HTTPConnection, method: str, path: str, body: str | None = None) -> bytes:
+    """The body of a good answer; RuntimeError with that of another."""
     connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
     answer = connection.getresponse()
     data = answer.read()
