@@ -95,7 +95,9 @@ class Lifecycle:
                 raise NotModified("container is already running")
             self.cancel_restart(container)
             await self._settled(container)
-            self._containers.save(container, replace(container.state, restarts=0, stopped_by_hand=False))
+            self._containers.save(
+                container, replace(container.state, restarts=0, short_runs=0, stopped_by_hand=False)
+            )
             try:
                 await self._start(container)
             except (EngineError, OSError) as error:
@@ -269,6 +271,7 @@ class Lifecycle:
             started_ns=record.started_ns or state.started_ns,
             finished_ns=record.finished_ns,
             restarts=state.restarts + 1 if again else state.restarts,
+            short_runs=restarts.streak(state, record.started_ns or state.started_ns, record.finished_ns),
             ip="",
             gateway="",
             mac="",
@@ -300,7 +303,8 @@ class Lifecycle:
                 state.phase == "exited" and restarts.wanted_at_boot(container.host.restart_policy, state)
             ):
                 self._containers.save(
-                    container, replace(state, phase="restarting", restarts=0, stopped_by_hand=False)
+                    container,
+                    replace(state, phase="restarting", restarts=0, short_runs=0, stopped_by_hand=False),
                 )
                 self._restart_in(container, 0)
 
@@ -327,7 +331,10 @@ class Lifecycle:
                     log.warning("container %s does not restart: %s", container.id[:12], error)
                     if isinstance(error, Invalid):
                         return
-                state = replace(container.state, phase="restarting", restarts=container.state.restarts + 1)
+                state = container.state
+                state = replace(
+                    state, phase="restarting", restarts=state.restarts + 1, short_runs=state.short_runs + 1
+                )
                 self._containers.save(container, state)
                 seconds = restarts.delay(state)
                 container.restart = asyncio.current_task()

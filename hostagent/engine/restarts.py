@@ -36,8 +36,12 @@ def wanted_at_boot(policy: RestartPolicy, state: State) -> bool:
     return wanted(policy, msgspec.structs.replace(state, stopped_by_hand=by_hand), state.exit_code)
 
 
+def streak(before: State, started_ns: int, finished_ns: int) -> int:
+    """How many short runs there have been in a row, with the one that just ended; a steady one begins anew."""
+    steady = finished_ns - started_ns >= STEADY_SECONDS * 1_000_000_000
+    return 1 if steady else before.short_runs + 1
+
+
 def delay(state: State) -> float:
-    """Seconds before the next start: 0.1, 0.2, ... 60, and 0.1 again after a steady run."""
-    if state.finished_ns - state.started_ns >= STEADY_SECONDS * 1_000_000_000:
-        return FIRST_DELAY
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(state.restarts - 1, 16)))
+    """Seconds before the next start: 0.1, 0.2, ... 60."""
+    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(max(state.short_runs - 1, 0), 16)))

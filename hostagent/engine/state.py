@@ -34,6 +34,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     finished_ns: int = 0
     restarts: int = 0
     """By the restart policy, since the container was last started by hand."""
+    short_runs: int = 0
+    """In a row: what the pause before the next restart grows with."""
     paused: bool = False
     """Only while the phase is running."""
     stopped_by_hand: bool = False

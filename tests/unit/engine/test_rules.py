@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from hostagent import wire
 from hostagent.engine import (
@@ -69,9 +70,13 @@ def test_restart_at_boot_revives_always_but_not_unless_stopped() -> None:
 
 
 def test_back_off_doubles_up_to_a_minute_and_starts_anew_after_a_steady_run() -> None:
-    short = [restarts.delay(State(restarts=n, started_ns=1, finished_ns=2)) for n in (1, 2, 3, 30)]
-    assert short == [0.1, 0.2, 0.4, 60.0]
-    assert restarts.delay(State(restarts=9, started_ns=1, finished_ns=11 * 10**9)) == 0.1
+    state = State()
+    delays = []
+    for seconds in (1, 1, 1, 11, 1):
+        state = replace(state, short_runs=restarts.streak(state, 0, seconds * 10**9))
+        delays.append(restarts.delay(state))
+    assert delays == [0.1, 0.2, 0.4, 0.1, 0.2]
+    assert restarts.delay(State(short_runs=30)) == 60.0
 
 
 @pytest.mark.parametrize(
