@@ -27,11 +27,11 @@ _REACHABLE: Final = 10.0  # seconds
 _MINIMUM: Final = (3, 11)
 # The program comes first on stdin, its data after it: no file is left on the host, and no quoting is needed.
 _LOADER: Final = (
-    "python3 -c 'import sys; "
+    "/usr/bin/python3 -c 'import sys; "
     'exec(compile(sys.stdin.buffer.read(int(sys.argv.pop(1))), "install.py", "exec"))\' '
 )
 _FACTS: Final = (
-    "python3 -c 'import json, os, platform, sys; "
+    "/usr/bin/python3 -c 'import json, os, platform, sys; "
     'names = os.listdir("/opt/pymachine/versions") if os.path.isdir("/opt/pymachine/versions") else []; '
     'print(json.dumps({"python": list(sys.version_info[:2]), "arch": platform.machine(), "versions": names}))\''
 )

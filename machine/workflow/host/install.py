@@ -208,6 +208,11 @@ def remove(user: str) -> None:
     """
     os.makedirs(VERSIONS, exist_ok=True)
     with alone():
+        with open("/proc/self/mountinfo") as file:
+            if foreign := mounts_below(STATE, file.read()):
+                sys.exit(
+                    f"{foreign[0]} is mounted: unmount it first, or what is on it would be removed as well"
+                )
         known = [name for name in UNIT_NAMES if os.path.exists(f"{UNITS}/{name}")]
         for name in known:
             systemctl("disable", "--quiet", "--now", name)
@@ -236,6 +241,11 @@ def remove(user: str) -> None:
             clear(folder)
         leave_group(user)
         shutil.rmtree(HOME)
+
+
+def mounts_below(folder: str, mountinfo: str) -> list[str]:
+    """Mount points inside the folder, which is none itself here (proc_pid_mountinfo(5)). The engine makes none."""
+    return [path for line in mountinfo.splitlines() if (path := line.split()[4]).startswith(f"{folder}/")]
 
 
 def clear(folder: str) -> None:

@@ -138,6 +138,18 @@ def test_dockers_address_is_taken_only_where_it_is_free(
     assert install.docker_is_free() is (owner in ("nobody", "us"))
 
 
+def test_a_disk_inside_is_not_ours_to_clear(install: ModuleType) -> None:
+    lines = (
+        "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw",
+        "30 22 254:16 / /var/lib/pymachine rw,relatime shared:2 - ext4 /dev/vdb rw",
+        "31 30 0:40 / /var/lib/pymachine/volumes/data/_data rw - nfs4 server:/data rw",
+        "32 22 254:32 / /var/lib/pymachine-other rw - ext4 /dev/vdc rw",
+    )
+    assert install.mounts_below("/var/lib/pymachine", "\n".join(lines)) == [
+        "/var/lib/pymachine/volumes/data/_data"
+    ]
+
+
 def test_a_folder_is_cleared(install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With itself, unless it is a disk that was mounted there."""
     install.clear(str(tmp_path / "missing"))
