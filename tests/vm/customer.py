@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from tests.vm.guest import SSH_PORT, USER, Guest
+from tests.vm.guest import SSH_PORT, USER, Guest, speaks_ssh
 
 ROOT: Final = Path(__file__).parents[2]
 NAME: Final = "vm1"
@@ -90,7 +90,8 @@ class Customer:
 
     def until_reachable(self) -> None:
         """The host has booted and lets us in."""
-        self.until(lambda: self.pymachine("ssh", NAME, "--", "true", timeout=60).code == 0, 300)
+        self.until(speaks_ssh, 300)
+        self.until(lambda: self.pymachine("ssh", NAME, "--", "true").code == 0)
 
     def _run(self, argv: list[str], stdin: str | None, timeout: float, more: dict[str, str]) -> Done:
         keep = {
