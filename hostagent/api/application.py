@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from hostagent.api import (
     archive,
+    build,
     commits,
     containers,
     control,
@@ -25,7 +26,7 @@ from hostagent.api.bridge import Bridges
 from hostagent.api.exchange import Action, Exchange
 from hostagent.api.http import BUFFER, Connection
 from hostagent.api.message import Answer, Reply, Request, error_reply
-from hostagent.api.ports import Committing, Control, Engine, Files, Images, Shims, Usage, Volumes
+from hostagent.api.ports import Services
 from hostagent.api.query import Query
 from hostagent.api.router import Route, Router
 from hostagent.api.streams import chunked_head, content_type, upgrade_head
@@ -40,30 +41,22 @@ CLOSE_SECONDS = 10.0  # for requests under way when the daemon ends
 class Application:
     """All routes of the API on top of one engine; any number of listening sockets."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        images_service: Images,
-        control_service: Control,
-        files: Files,
-        volumes_: Volumes,
-        shims: Shims,
-        usage_: Usage,
-        committing: Committing,
-    ) -> None:
+    def __init__(self, services: Services) -> None:
+        engine = services.engine
         self._router = Router()
         self._bridges = Bridges()
         for method, pattern, route in (
             *system.routes(engine),
-            *containers.routes(engine, usage_, self._bridges),
+            *containers.routes(engine, services.usage, self._bridges),
             *exec.routes(engine),
-            *control.routes(control_service),
-            *images.routes(engine, images_service),
-            *archive.routes(files),
-            *volumes.routes(volumes_),
-            *machine.routes(shims),
-            *usage.routes(usage_),
-            *commits.routes(committing),
+            *control.routes(services.control),
+            *images.routes(engine, services.images),
+            *archive.routes(services.files),
+            *volumes.routes(services.volumes),
+            *machine.routes(services.shims),
+            *usage.routes(services.usage),
+            *commits.routes(services.committing),
+            *build.routes(services.builds),
             *unbuilt.routes(engine),
         ):
             self._router.add(method, pattern, route)

@@ -8,10 +8,13 @@ from memory or SQLite at once.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from hostagent import wire
+from hostagent.build.builder import Request as BuildRequest
 from hostagent.model.commit import CommitOptions
+from hostagent.model.image import Image, Platform
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 
@@ -212,3 +215,29 @@ class Committing(Protocol):
 
     async def commit(self, ref: str, config: wire.Config | None, asked: CommitOptions, /) -> str:
         """The image's ID. What `config` leaves open is the container's."""
+
+
+class Builds(Protocol):
+    """Builds of images."""
+
+    @property
+    def platform(self) -> Platform:
+        """This host's."""
+
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], /) -> Image:
+        """`context` is a tar. What the build says goes to the request's `say`."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that the API is an API of."""
+
+    engine: Engine
+    images: Images
+    control: Control
+    files: Files
+    volumes: Volumes
+    shims: Shims
+    usage: Usage
+    committing: Committing
+    builds: Builds

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 from hostagent.api.application import Application
+from hostagent.api.ports import Services
+from hostagent.build.builder import Builder
 from hostagent.daemon import options as configuration
 from hostagent.daemon.options import Options
 from hostagent.daemon.sockets import listening, notify
@@ -45,6 +47,7 @@ from hostagent.engine.shims import Shims
 from hostagent.engine.stats import Statistics
 from hostagent.engine.system import System
 from hostagent.engine.top import Processes
+from hostagent.engine.transient import Transients
 from hostagent.engine.updates import Updates
 from hostagent.engine.usage import Usage
 from hostagent.engine.volumes import Volumes
@@ -154,7 +157,20 @@ async def serve(options: Options) -> None:
     )
     usage = Usage(engine, containers, lifecycle, images, volumes, events)
     committing = Committing(containers, images, pausing, events, crews)
-    application = Application(engine, images, control, files, volumes, Shims(containers), usage, committing)
+    builder = Builder(images, Transients(containers, bundles, endpoints, launcher), options.root, options.run)
+    application = Application(
+        Services(
+            engine=engine,
+            images=images,
+            control=control,
+            files=files,
+            volumes=volumes,
+            shims=Shims(containers),
+            usage=usage,
+            committing=committing,
+            builds=builder,
+        )
+    )
     for listener in sockets:
         await application.listen(listener)
     health.resume()

@@ -30,7 +30,7 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade,
     framed = options.framed and not terminal
     hijacked = await upgrade(framed)
     shim = container.shim
-    if options.logs and container.state.started_ns and container.host.log_config.type != "none":
+    if options.logs and container.host.log_config.type != "none":
         await _replay(container, options, hijacked, logs)
     message = protocol.Attach(
         stdin=options.stdin and container.config.open_stdin,
@@ -41,11 +41,10 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade,
         detach_keys=list(keys) if terminal and options.stdin else [],
         early=hijacked.early.decode("latin-1"),
     )
-    now = container.shim
-    if not options.stream or (shim is not None and shim is not now):
+    if not options.stream or shim is not container.shim:
         os.close(hijacked.fd)  # no more is wanted, or the run that was meant has ended meanwhile
-    elif now:
-        now.send(message, [hijacked.fd])
+    elif shim:
+        shim.send(message, [hijacked.fd])
     else:
         # Not started (yet): `docker run` attaches first, so that it misses nothing.
         container.pending.append((message, hijacked.fd))

@@ -16,6 +16,7 @@ from hostagent.engine.links import Links
 from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.remap import Remap
 from hostagent.engine.seccompcache import SeccompCache
+from hostagent.image.mountpoints import MARK
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.model.network import Interface
@@ -78,6 +79,7 @@ class Bundles:
         os.makedirs(directory, mode=0o710)
         for name in ("upper", "work", "rootfs"):
             os.mkdir(f"{directory}/{name}", 0o755)
+        os.close(os.open(f"{directory}/upper{MARK}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755))
 
     def write(
         self, container: Container, interface: Interface | None, volumes: tuple[StartingVolume, ...]
@@ -94,7 +96,9 @@ class Bundles:
         caps = capabilities.of(host)
         options = security.of(host)
         found = devices.find(host)
-        image = self._images.resolve(container.image_id)
+        lowerdirs = container.lowerdirs
+        if lowerdirs is None:
+            lowerdirs = self._images.lowerdirs(self._images.resolve(container.image_id))
         document = oci.render(
             oci.Bundle(
                 container_id=container.id,
@@ -105,7 +109,7 @@ class Bundles:
                 capabilities=caps,
                 no_new_privileges=options.no_new_privileges,
                 seccomp_path=self._seccomp.path_for(caps, options.seccomp),
-                lowerdirs=self._images.lowerdirs(image),
+                lowerdirs=lowerdirs,
                 directory=container.directory,
                 binds=binds,
                 volumes=volumes,

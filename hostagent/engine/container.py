@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -14,9 +14,6 @@ from hostagent.engine.state import State
 from hostagent.errors import EngineError
 from hostagent.runtime import protocol
 from hostagent.wire import ContainerCreate, HostConfig, ProcessConfig
-
-if TYPE_CHECKING:
-    from hostagent.engine.listing import Listed
 
 
 class ExecConfig(msgspec.Struct, frozen=True):
@@ -84,6 +81,8 @@ class Container:
     directory: str
     mounts: Mounts = field(default_factory=Mounts)
     """Known once its creation is complete."""
+    lowerdirs: tuple[str, ...] | None = None
+    """Layers that no image has, the top one first: a step of a build runs on them. None: those of its image."""
     state: State = field(default_factory=State)
     link: ShimLink | None = None
     pending: list[tuple[protocol.Attach, int]] = field(default_factory=list)
@@ -105,8 +104,6 @@ class Container:
     removing: bool = False
     removal: asyncio.Future[EngineError | None] | None = None
     """Of the last attempt to remove it: done with what went wrong, or None."""
-    listed: Listed | None = None
-    """Its entry of the last list."""
     gone: bool = False
     """Removed: only clients that hear of it late still hold this object."""
 

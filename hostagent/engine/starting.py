@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 from hostagent.engine import logdrivers, validate
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.endpoints import Endpoint, Endpoints
-from hostagent.engine.mountedvolumes import MountedVolumes
+from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import EngineError
 from hostagent.runtime import exitrecord, protocol
@@ -27,12 +28,18 @@ class StartError(EngineError):
     """The runtime could not make the container: the host's or the engine's fault."""
 
 
+class StartVolumes(Protocol):
+    """What a start mounts beside the root; the block lasts until it has."""
+
+    def mounting(self, container: Container) -> AbstractAsyncContextManager[tuple[StartingVolume, ...]]: ...
+
+    def unmounted(self, container: Container) -> None: ...
+
+
 class Starter:
     """Makes attempts; what follows from their outcome is the lifecycle's."""
 
-    def __init__(
-        self, bundles: Bundles, endpoints: Endpoints, volumes: MountedVolumes, launch: Launch
-    ) -> None:
+    def __init__(self, bundles: Bundles, endpoints: Endpoints, volumes: StartVolumes, launch: Launch) -> None:
         self._bundles = bundles
         self._volumes = volumes
         self._endpoints = endpoints

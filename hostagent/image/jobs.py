@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from hostagent import errors
+from hostagent.image.buildjobs import BuildJob, Digested, Finished
 from hostagent.image.filejobs import FileJob
 from hostagent.registry.auth import Credentials
 
@@ -120,7 +121,7 @@ class PushManifest(msgspec.Struct, frozen=True, tag=True):
 
 LocalJob = Apply | Scan | Pack | Snapshot
 RemoteJob = Resolve | Fetch | OpenPush | PushBlob | PushManifest
-Job = LocalJob | RemoteJob | FileJob
+Job = LocalJob | RemoteJob | FileJob | BuildJob
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
@@ -199,7 +200,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         return errors.EngineError(self.text)
 
 
-Answer = Applied | Scanned | Packed | Resolved | Opened | Pushed | Done
+Answer = Applied | Scanned | Packed | Resolved | Opened | Pushed | Done | Digested | Finished
 Report = Answer | Step | Failed
 
 

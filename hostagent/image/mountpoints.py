@@ -1,4 +1,4 @@
-"""Places that every container has something mounted on. They are made in its own layer, being no change of its own."""
+"""What every container has in its own layer without having changed anything: places of mounts, and Docker's mark."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import stat
 
 MOUNT_FOLDERS = ("/dev", "/proc", "/sys")
 MOUNT_FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+MARK = "/.dockerenv"
+"""An empty file by which programs know that they are in a container: Docker's since its first days."""
 
 
 def is_bare(path: bytes, status: os.stat_result) -> bool:
@@ -15,4 +17,4 @@ def is_bare(path: bytes, status: os.stat_result) -> bool:
     name = "/" + os.fsdecode(path)
     if stat.S_ISDIR(status.st_mode):
         return name in MOUNT_FOLDERS
-    return name in MOUNT_FILES and stat.S_ISREG(status.st_mode) and status.st_size == 0
+    return name in (*MOUNT_FILES, MARK) and stat.S_ISREG(status.st_mode) and status.st_size == 0

@@ -260,10 +260,8 @@ class ImageStore:
             tx.execute("DELETE FROM image WHERE id = ?", (image.id,))
             self._images.pop(image.id, None)
             for chain_id, diff_id in zip(image.chain_ids, image.diff_ids, strict=True):
-                if tx.execute("SELECT 1 FROM image_layer WHERE chain_id = ?", (chain_id,)).fetchone():
-                    continue
-                tx.execute("DELETE FROM layer WHERE chain_id = ?", (chain_id,))
-                keys.append(layer_key(chain_id))
+                if self.drop_layer(tx, chain_id):
+                    keys.append(layer_key(chain_id))
                 if not tx.execute("SELECT 1 FROM layer WHERE diff_id = ?", (diff_id,)).fetchone():
                     digests = tx.execute(
                         "SELECT digest FROM layer_blob WHERE diff_id = ?", (diff_id,)
@@ -271,6 +269,15 @@ class ImageStore:
                     tx.execute("DELETE FROM layer_blob WHERE diff_id = ?", (diff_id,))
                     keys += [blob_key(row["digest"]) for row in digests]
         return keys
+
+    @staticmethod
+    def drop_layer(tx: sqlite3.Connection, chain_id: str) -> bool:
+        """Delete a layer's row unless an image or a build's step has it; whether it is gone."""
+        users = "SELECT 1 FROM image_layer WHERE chain_id = ?1 UNION ALL SELECT 1 FROM build_step WHERE chain_id = ?1"
+        if tx.execute(users, (chain_id,)).fetchone():
+            return False
+        tx.execute("DELETE FROM layer WHERE chain_id = ?", (chain_id,))
+        return True
 
     def image(self, image_id: str) -> Image | None:
         """The image of an ID that has a row."""

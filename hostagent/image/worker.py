@@ -18,7 +18,8 @@ from typing import NoReturn
 import msgspec
 
 from hostagent import errors
-from hostagent.image import files, fulldisk, work
+from hostagent.image import copyfiles, files, fulldisk, work
+from hostagent.image.buildjobs import BuildJob
 from hostagent.image.filejobs import FileJob
 from hostagent.image.fulldisk import is_full
 from hostagent.image.jobs import Answer, Cancel, Failed, Job, Line, LocalJob, Message, Report, Step
@@ -45,6 +46,8 @@ def _perform(number: int, job: Job) -> Answer:
         return work.perform(job, tell)
     if isinstance(job, FileJob):
         return files.perform(job)
+    if isinstance(job, BuildJob):
+        return copyfiles.perform(job)
     from hostagent.image import remote
 
     return remote.perform(job, tell)

@@ -17,19 +17,20 @@ from hostagent.kernel.fds import owned
 from hostagent.kernel.rootpath import mkdirs_in_root, proc_name, touch_in_root
 
 
-def mount_overlay(target: str, lower: Sequence[str], upper: str, work: str) -> int:
-    """Mount the layers (`lower` with the top one first) on `target`; an O_PATH fd of the new root."""
+def mount_overlay(target: str, lower: Sequence[str], upper: str = "", work: str = "") -> int:
+    """Mount the layers (`lower` with the top one first) on `target`; an O_PATH fd of the new root.
+
+    Without `upper` it is read-only; `target`, which has to be empty then, is a further layer: overlay wants two.
+    """
     with ExitStack() as opened:
 
         def name(path: str) -> str:
             fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             return proc_name(opened.enter_context(owned(fd)))
 
-        options = (
-            "lowerdir=" + ":".join(name(path) for path in lower),
-            f"upperdir={name(upper)}",
-            f"workdir={name(work)}",
-        )
+        options = ["lowerdir=" + ":".join(name(path) for path in ([*lower] if upper else [*lower, target]))]
+        if upper:
+            options += [f"upperdir={name(upper)}", f"workdir={name(work)}"]
         libc.mount("overlay", target, "overlay", 0, ",".join(options))
     return os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 

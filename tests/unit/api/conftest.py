@@ -13,7 +13,9 @@ import h11
 import pytest
 
 from hostagent.api.application import Application
+from hostagent.api.ports import Services
 from tests.unit.api.fake_engine import (
+    FakeBuilds,
     FakeCommitting,
     FakeControl,
     FakeEngine,
@@ -96,14 +98,17 @@ async def server() -> AsyncIterator[Server]:
         listening.bind(path)
         engine, images = FakeEngine(), FakeImages()
         app = Application(
-            engine,
-            images,
-            FakeControl(engine),
-            FakeFiles(),
-            FakeVolumes(),
-            FakeShims(),
-            FakeUsage(),
-            FakeCommitting(),
+            Services(
+                engine=engine,
+                images=images,
+                control=FakeControl(engine),
+                files=FakeFiles(),
+                volumes=FakeVolumes(),
+                shims=FakeShims(),
+                usage=FakeUsage(),
+                committing=FakeCommitting(),
+                builds=FakeBuilds(),
+            )
         )
         await app.listen(listening)
         yield Server(path, engine, images, app)

@@ -17,8 +17,10 @@ from msgspec.structs import replace
 
 from hostagent import wire
 from hostagent.api.ports import Filters, ReportProgress
+from hostagent.build.builder import Request as BuildRequest
 from hostagent.errors import Conflict, NotFound, NotModified
 from hostagent.model.commit import CommitOptions
+from hostagent.model.image import Image, ImageConfig, Platform
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 
@@ -500,3 +502,19 @@ class FakeCommitting:
 
     async def commit(self, ref: str, config: wire.Config | None, asked: CommitOptions) -> str:
         return "sha256:" + "cd" * 32
+
+
+class FakeBuilds:
+    """Keeps what was asked; the image has a fixed ID."""
+
+    platform = Platform("linux", "amd64")
+
+    def __init__(self) -> None:
+        self.asked: list[BuildRequest] = []
+
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes]) -> Image:
+        self.asked.append(request)
+        async for _ in context:
+            pass
+        request.say("Step 1/1 : FROM x\n")
+        return Image(f"sha256:{'0' * 64}", self.platform, ImageConfig(), ())

@@ -1,0 +1,148 @@
+"""One door to builds: files and options in, an image out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostagent.build import ops
+from hostagent.build.assemble import assemble, store_image
+from hostagent.build.cache import StepCache
+from hostagent.build.compile import Compiled, Program, compile_build, file_head
+from hostagent.build.context import Contexts
+from hostagent.build.executor import BuildExecutor
+from hostagent.build.mounting import Caches
+from hostagent.build.options import Options
+from hostagent.build.report import Report, Say, short
+from hostagent.build.results import Snapshot
+from hostagent.build.solver import Solver
+from hostagent.build.stages import Stages
+from hostagent.dockerfile.instructions import Dockerfile, parse
+from hostagent.engine.transient import Transients
+from hostagent.errors import NotFound
+from hostagent.image.config import host_platform
+from hostagent.image.crew import Crew
+from hostagent.image.service import ImageService
+from hostagent.image.store import Lease
+from hostagent.model.image import Image, Platform
+from hostagent.model.reference import Reference
+from hostagent.wire import AuthConfig
+
+Accounts = Callable[[Reference], AuthConfig | None]
+"""Credentials for an image's registry."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A build's options, who may pull for it, and where its words go."""
+
+    options: Options
+    accounts: Accounts
+    say: Say
+
+
+class Builder:
+    """Builds of this daemon; `memory` is a directory that is no disk."""
+
+    def __init__(self, images: ImageService, transients: Transients, root: Path, memory: Path) -> None:
+        self._images = images
+        self._transients = transients
+        self._memory = memory
+        self.cache = StepCache(images.store)
+        self._caches = Caches(root / "build-cache")
+
+    @property
+    def platform(self) -> Platform:
+        """This host's."""
+        return host_platform()
+
+    async def build(self, request: Request, context: AsyncIterator[bytes]) -> Image:
+        """The image of the target stage, with its names. What steps came to is kept whatever happens."""
+        async with self._images.store.lease() as lease, Crew() as crew:
+            contexts = Contexts(crew, lease)
+            await contexts.receive(context)
+            dockerfile = parse(contexts.dockerfile(request.options.dockerfile))
+            program = await self._compile(dockerfile, request)
+            return await self._solve(program, request, contexts, crew, lease)
+
+    async def _compile(self, dockerfile: Dockerfile, request: Request) -> Program:
+        here = host_platform()
+        options = request.options
+        head = file_head(dockerfile, options, here)
+        needed = Stages(dockerfile, head).needed(options.target)
+        async with asyncio.TaskGroup() as group:
+            found = {key: group.create_task(self._image(*key, request)) for key in needed.images}
+        images = {key: task.result() for key, task in found.items()}
+        return compile_build(dockerfile, options, images, here)
+
+    async def _image(self, name: str, platform: str, request: Request) -> Image:
+        """An image by the name in a FROM or --from; pulled when it is missing, or when it was asked for."""
+        reference = Reference.parse(name)
+        if not request.options.pull:
+            try:
+                found = self._images.resolve(name)
+                if not platform or str(found.platform).startswith(platform):
+                    return found
+            except NotFound:
+                pass
+        return await self._images.pull(
+            reference, platform or None, request.accounts(reference), lambda _: None
+        )
+
+    async def _solve(
+        self, program: Program, request: Request, contexts: Contexts, crew: Crew, lease: Lease
+    ) -> Image:
+        options, say = request.options, request.say
+        report = Report(say, program.stages.values())
+        executor = BuildExecutor(
+            self._images.store,
+            self._transients,
+            crew,
+            lease,
+            options,
+            self._caches,
+            contexts.tree,
+            report.output,
+            self._memory,
+        )
+        target = program.target
+        results: dict[ops.Op, Snapshot] = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                solver = Solver(executor, self.cache, report, group, options.use_cache)
+                wanted = [target.op, *(step.op for step in target.steps if step.op is not None)]
+                for op in wanted:
+                    results[op] = await solver.snapshot(op)
+        except BaseExceptionGroup as group_error:
+            raise _first(group_error) from group_error
+        finally:
+            await self.cache.flush()
+        made = self.cache.moment(_image_key(target, results[target.op]), options.use_cache)
+        raw = assemble(target, results, solver.moments, made, options.epoch)
+        image = await store_image(self._images.store, lease, raw, results[target.op], options.tags)
+        await self.cache.flush()
+        if program.unused:
+            say(f"[Warning] One or more build-args {list(program.unused)} were not consumed\n")
+        say(f"Successfully built {short(image.id)}\n")
+        for tag in options.tags:
+            say(f"Successfully tagged {tag.familiar}\n")
+        return image
+
+
+def _image_key(target: Compiled, result: Snapshot) -> str:
+    """Names an image but for its times: what is built again from the cache is the same image."""
+    raw = assemble(
+        target, {step.op: result for step in target.steps if step.op} | {target.op: result}, {}, 0, 0
+    )
+    return "image:" + hashlib.sha256(raw).hexdigest()
+
+
+def _first(error: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a build; the others are of work that it ended."""
+    found: BaseException = error
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
