@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from hostagent import wire
+from hostagent.api import versioned
+from hostagent.api.decoding import decode
 from hostagent.api.message import NO_CONTENT, Answer, Request, Stream, json_reply
 from hostagent.api.ports import Control
 from hostagent.api.router import Route
@@ -27,10 +29,8 @@ class _Control:
     control: Control
 
     async def update(self, request: Request) -> Answer:
-        raw = await request.json()
-        if not raw.strip():
-            raise Invalid("invalid JSON: got EOF while reading request body")
-        return json_reply(await self.control.update(request.variables["id"], raw, request.version))
+        wanted = versioned.update_as_meant(decode(await request.json(), wire.HostConfig), request.version)
+        return json_reply(await self.control.update(request.variables["id"], wanted))
 
     async def pause(self, request: Request) -> Answer:
         await self.control.pause(request.variables["id"])

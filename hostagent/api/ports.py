@@ -104,8 +104,8 @@ class Control(Protocol):
 
     async def unpause(self, ref: str, /) -> None: ...
 
-    async def update(self, ref: str, raw: bytes, version: tuple[int, int], /) -> wire.UpdateResult:
-        """`raw` is the request's body: Docker's Resources, and a RestartPolicy."""
+    async def update(self, ref: str, wanted: wire.HostConfig, /) -> wire.UpdateResult:
+        """`wanted` has the fields of Docker's Resources, and a RestartPolicy; what is not given stays."""
 
     async def stats(self, ref: str, one_shot: bool, /) -> wire.Stats:
         """One sample; without `one_shot` with the one before it."""

@@ -36,6 +36,15 @@ def as_meant(body: wire.ContainerCreate, version: Version) -> wire.ContainerCrea
     return replace(_with_mac_as_meant(body, host, version), host_config=host)
 
 
+def update_as_meant(wanted: wire.HostConfig, version: Version) -> wire.HostConfig:
+    """An update's body likewise."""
+    return replace(
+        wanted,
+        pids_limit=wanted.pids_limit if version >= (1, 40) else None,
+        kernel_memory=wanted.kernel_memory if version < (1, 42) else 0,
+    )
+
+
 def warnings(body: wire.ContainerCreate, version: Version) -> list[str]:
     """What its version says of a body that is good."""
     if version >= (1, 44) and body.mac_address:

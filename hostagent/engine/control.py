@@ -28,8 +28,8 @@ class Control:
     async def unpause(self, ref: str) -> None:
         await self._pausing.unpause(ref)
 
-    async def update(self, ref: str, raw: bytes, version: tuple[int, int]) -> wire.UpdateResult:
-        return await self._updates.update(ref, raw, version)
+    async def update(self, ref: str, wanted: wire.HostConfig) -> wire.UpdateResult:
+        return await self._updates.update(ref, wanted)
 
     async def stats(self, ref: str, one_shot: bool) -> wire.Stats:
         return await self._statistics.once(ref, one_shot)

@@ -13,7 +13,7 @@ from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.engine.limits import Limits
-from hostagent.errors import Conflict, EngineError, Invalid
+from hostagent.errors import Conflict, EngineError
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_limits import RefusedLimit
 from hostagent.runtime.spec_fields import Fields
@@ -87,14 +87,8 @@ class Updates:
         self._events = events
         self._limits = limits
 
-    async def update(self, reference: str, raw: bytes, version: tuple[int, int]) -> wire.UpdateResult:
-        """`raw` is the body, of API `version`. On errors nothing has changed."""
-        try:
-            wanted = wire.decode(raw, HostConfig)
-        except ValueError as error:
-            raise Invalid(f"invalid JSON in the body: {error}") from None
-        if version < (1, 40):
-            wanted = replace(wanted, pids_limit=None)
+    async def update(self, reference: str, wanted: HostConfig) -> wire.UpdateResult:
+        """What is not given in `wanted` stays. On errors nothing has changed."""
         if wanted.pids_limit is not None and wanted.pids_limit <= 0:
             wanted = replace(wanted, pids_limit=0)  # "unlimited"
         validate.check_restart(wanted.restart_policy)

@@ -32,6 +32,7 @@ class Server:
     path: str
     engine: FakeEngine
     images: FakeImages
+    control: FakeControl
     app: Application
 
 
@@ -97,11 +98,12 @@ async def server() -> AsyncIterator[Server]:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(path)
         engine, images = FakeEngine(), FakeImages()
+        control = FakeControl(engine)
         app = Application(
             Services(
                 engine=engine,
                 images=images,
-                control=FakeControl(engine),
+                control=control,
                 files=FakeFiles(),
                 volumes=FakeVolumes(),
                 shims=FakeShims(),
@@ -111,7 +113,7 @@ async def server() -> AsyncIterator[Server]:
             )
         )
         await app.listen(listening)
-        yield Server(path, engine, images, app)
+        yield Server(path, engine, images, control, app)
         await app.close()
         for task in list(engine.tasks):
             task.cancel()

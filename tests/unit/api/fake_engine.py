@@ -395,7 +395,7 @@ class FakeControl:
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
         self.paused: set[str] = set()
-        self.updates: list[tuple[bytes, tuple[int, int]]] = []
+        self.updates: list[wire.HostConfig] = []
 
     async def pause(self, ref: str) -> None:
         self.paused.add(self._engine.inspect(ref).id)
@@ -403,9 +403,9 @@ class FakeControl:
     async def unpause(self, ref: str) -> None:
         self.paused.remove(self._engine.inspect(ref).id)
 
-    async def update(self, ref: str, raw: bytes, version: tuple[int, int]) -> wire.UpdateResult:
+    async def update(self, ref: str, wanted: wire.HostConfig) -> wire.UpdateResult:
         self._engine.inspect(ref)
-        self.updates.append((raw, version))
+        self.updates.append(wanted)
         return wire.UpdateResult()
 
     async def top(self, ref: str, arguments: str) -> wire.Top:
