@@ -29,8 +29,9 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade,
     terminal = container.config.tty
     framed = options.framed and not terminal
     hijacked = await upgrade(framed)
-    shim = container.shim
-    if options.logs and container.host.log_config.type != "none":
+    before = container.state.started_ns
+    waits = container.shim is None
+    if options.logs and before and container.host.log_config.type != "none":
         await _replay(container, options, hijacked, logs)
     message = protocol.Attach(
         stdin=options.stdin and container.config.open_stdin,
@@ -41,13 +42,15 @@ async def attach(container: Container, options: AttachOptions, upgrade: Upgrade,
         detach_keys=list(keys) if terminal and options.stdin else [],
         early=hijacked.early.decode("latin-1"),
     )
-    if not options.stream or shim is not container.shim:
-        os.close(hijacked.fd)  # no more is wanted, or the run that was meant has ended meanwhile
-    elif shim:
+    if not options.stream:
+        os.close(hijacked.fd)
+    elif shim := container.shim:
         shim.send(message, [hijacked.fd])
-    else:
+    elif waits and container.state.started_ns == before:
         # Not started (yet): `docker run` attaches first, so that it misses nothing.
         container.pending.append((message, hijacked.fd))
+    else:
+        os.close(hijacked.fd)  # the run that was meant has ended while the client read the log
 
 
 async def _replay(container: Container, options: AttachOptions, hijacked: Hijacked, logs: Logs) -> None:

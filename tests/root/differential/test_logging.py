@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.root.differential.conftest import Same
-from tests.servers.engine import Engine
+from tests.servers.engine import Engine, UnixConnection
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
@@ -169,6 +169,19 @@ def test_attach_with_logs(both: tuple[Engine, Engine]) -> None:
         path = f"/v1.44/containers/{driver}/attach?logs=1&stdout=1&stderr=1"
         answers = [engine.api("POST", path) for engine in both]
         assert answers[1] == answers[0]
+
+
+def test_attach_with_logs_before_the_start(engine: Engine) -> None:
+    """As docker-py does it: the stream is asked for, and the container is started at once."""
+    for number in range(3):
+        name = f"box{number}"
+        engine.ok("create", "--name", name, "busybox", "sh", "-c", "echo all of it")
+        connection = UnixConnection(engine.socket)
+        path = f"/v1.44/containers/{name}/attach?logs=1&stream=1&stdout=1"
+        connection.request("POST", path, None, {"Connection": "Upgrade", "Upgrade": "tcp"})
+        engine.ok("start", name)
+        assert b"all of it\n" in connection.sock.makefile("rb").read()
+        connection.close()
 
 
 def test_logs_go_on_over_restarts_and_drivers_are_shown(same: Same) -> None:
