@@ -25,6 +25,8 @@ class Containers:
         self._by_name: dict[str, Container] = {}
         self._guests: dict[str, set[str]] = {}
         """By ID: containers whose network is another's."""
+        self._linking: set[str] = set()
+        """IDs of those that have links to others, few if any."""
         for row in database.query("SELECT * FROM containers ORDER BY created_ns"):
             self._index(
                 Container(
@@ -120,11 +122,16 @@ class Containers:
         self._database.execute("DELETE FROM containers WHERE id = ?", (container.id,))
         del self._by_id[container.id]
         self._guests.get(_network_donor(container), set()).discard(container.id)
+        self._linking.discard(container.id)
         del self._by_name[container.name]
 
     def guests(self, container: Container) -> list[Container]:
         """Those that were made to share this one's network (`--network container:X`)."""
         return [self._by_id[each] for each in self._guests.get(container.id, ())]
+
+    def linking(self) -> list[Container]:
+        """Those that have links to others (`--link`)."""
+        return [self._by_id[each] for each in self._linking]
 
     def using_image(self, image_id: str) -> list[Container]:
         return [each for each in self._by_id.values() if each.image_id == image_id]
@@ -133,6 +140,8 @@ class Containers:
         self._by_id[container.id] = container
         if donor := _network_donor(container):
             self._guests.setdefault(donor, set()).add(container.id)
+        if container.config.host_config and container.config.host_config.links:
+            self._linking.add(container.id)
         self._by_name[container.name] = container
 
 

@@ -77,7 +77,7 @@ class Links:
     def names(self) -> dict[str, list[str]]:
         """The further names, /parent/alias, that containers (by ID) have in lists."""
         found: dict[str, list[str]] = {}
-        for parent in self._containers.all():
+        for parent in self._containers.linking():
             for alias, child in self._children(parent):
                 if child:
                     found.setdefault(child.id, []).append(f"/{parent.name}/{alias}")
@@ -118,7 +118,7 @@ class Links:
 
     def moved(self, child: Container, address: str) -> None:
         """`child` has a new address: running containers that are linked to it learn it in their /etc/hosts."""
-        for parent in self._containers.all():
+        for parent in self._containers.linking():
             for alias, linked in self._children(parent):
                 if linked is child and parent.state.running:
                     _rewrite(f"{parent.directory}/hosts", alias, address)

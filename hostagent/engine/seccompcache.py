@@ -15,7 +15,7 @@ class SeccompCache:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._known: dict[tuple[tuple[str, ...], str], str] = {}
+        self._known: dict[str, str] = {}
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def path_for(self, capabilities: tuple[str, ...], profile: str) -> str:
@@ -25,24 +25,26 @@ class SeccompCache:
         """
         if profile == UNCONFINED:
             return ""
-        if (known := self._known.get((capabilities, profile))) is not None:
-            return known
-        rules = seccompprofile.parse(profile) if profile else seccomp.default_profile()
-        path = self._file(capabilities, profile, rules) if rules else ""
-        self._known[capabilities, profile] = path
-        return path
+        key = _key(capabilities, profile)
+        if (known := self._known.get(key)) is None:
+            rules = seccompprofile.parse(profile) if profile else seccomp.default_profile()
+            known = self._known[key] = self._file(key, capabilities, rules) if rules else ""
+        return known
 
-    def _file(self, capabilities: tuple[str, ...], text: str, profile: seccomp.Profile) -> str:
-        arch, kernel = platform.machine(), platform.release()
-        key = hashlib.sha256(
-            "\0".join((arch, kernel, text or seccomp.PROFILE_DIGEST, *sorted(capabilities))).encode()
-        ).hexdigest()[:32]
+    def _file(self, key: str, capabilities: tuple[str, ...], profile: seccomp.Profile) -> str:
         path = f"{self._directory}/{key}.bpf"
         if not os.path.exists(path):
             temporary = f"{path}.{os.getpid()}"
             with open(temporary, "wb") as file:
-                file.write(seccomp.compile_profile(profile, capabilities, arch, kernel))
+                file.write(
+                    seccomp.compile_profile(profile, capabilities, platform.machine(), platform.release())
+                )
                 file.flush()
                 os.fsync(file.fileno())
             os.rename(temporary, path)
         return path
+
+
+def _key(capabilities: tuple[str, ...], profile: str) -> str:
+    parts = (platform.machine(), platform.release(), profile or seccomp.PROFILE_DIGEST, *sorted(capabilities))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

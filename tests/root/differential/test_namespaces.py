@@ -221,3 +221,24 @@ def test_what_is_inspected_of_security(both: tuple[Engine, Engine]) -> None:
         more = " {{json .HostConfig.Annotations}} {{json .HostConfig.GroupAdd}} {{json .HostConfig.Runtime}}"
         told.append(engine.inspect(made, template + more))
     assert told[0] == told[1]
+
+
+def test_top_and_stop_with_the_host_s_processes(both: tuple[Engine, Engine]) -> None:
+    told = []
+    for engine in both:
+        script = "trap 'exit 5' TERM; sleep 61 & sleep 62 & wait"
+        engine.ok("run", "-d", "--name", "box", "--pid", "host", "busybox", "sh", "-c", script)
+        engine.ok("run", "-d", "--name", "guest", "--pid", "container:box", "busybox", "sleep", "63")
+        shown = [
+            sorted(
+                line.split(None, 1)[-1] for line in engine.ok("top", name, "-o", "pid,args").splitlines()[1:]
+            )
+            for name in ("box", "guest")
+        ]
+        engine.ok("exec", "-d", "box", "sleep", "64")
+        engine.ok("stop", "box")
+        code = engine.inspect("box", "{{.State.ExitCode}}")
+        guest = engine.inspect("guest", "{{.State.Running}}")
+        left = [line for line in engine.ok("exec", "guest", "ps").splitlines() if "sleep 6" in line]
+        told.append((shown, code, guest, len(left)))
+    assert told[0] == told[1]
