@@ -67,6 +67,7 @@ def _build(bundle: str, channel: socket.socket) -> None:
         pid=child.pid,
         terminal=spec.process.terminal,
         network=spec.new_network_namespace,
+        pids=spec.namespace("pid") is not None,
         cgroups_path=spec.cgroups_path,
         seccomp_path=spec.seccomp_path,
         warnings=list(child.warnings),

@@ -51,6 +51,8 @@ class Born(Message):
     terminal: bool
     network: bool
     """Whether it has a new network namespace."""
+    pids: bool
+    """Whether it is in another PID namespace than the host's."""
     cgroups_path: str
     seccomp_path: str | None
     warnings: list[str]

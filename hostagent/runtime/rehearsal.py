@@ -89,7 +89,7 @@ def _talk() -> None:
             data, (received,) = fds.recv_message(theirs)
             os.close(received)
             protocol.decode(data)
-        born = messages.Born(1, False, True, "/rehearsal", None, [])
+        born = messages.Born(1, False, True, True, "/rehearsal", None, [])
         for word in (born, messages.Namespaces(), messages.Network()):
             messages.decode(word.encode())
 

@@ -403,6 +403,9 @@ class Shim:
         self._child = birth.Child(born.pid, pidfd, socket.socket(fileno=channel), tuple(born.warnings))
         self._home = Home(born.cgroups_path, born.seccomp_path)
         self._makes_network = born.network
+        if not born.pids:
+            # Orphans are then the host's: as its reaper we would keep each as a zombie, for we wait for our own only.
+            libc.prctl(constants.PR_SET_CHILD_SUBREAPER, 0)
         self._session = Session(
             self._loop,
             self._log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,6 +172,42 @@ def test_stop_ends_it(daemon: Daemon, script: str, ending: str) -> None:
     assert time.monotonic() - begun < SOON
     assert state(engine, "box") == ending
     engine.ok("start", "box")
+    engine.ok("rm", "-f", "box")
+
+
+def test_orphans_in_the_pid_namespace_of_the_host(daemon: Daemon) -> None:
+    """They are nobody's zombies, and end with their container."""
+    engine = daemon.engine
+    script = (
+        "i=0; while [ $i -lt 200 ]; do i=$((i+1)); (true &); done; (sleep 2000 &); echo done; exec sleep 1000"
+    )
+    engine.ok("run", "-d", "--name", "box", "--pid", "host", "busybox", "sh", "-c", script)
+    deadline = time.monotonic() + SOON
+    while "done" not in engine.ok("logs", "box"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(children_of(shim_of(daemon, "box"))) == 1
+    assert engine.ok("exec", "box", "sh", "-c", "(sleep 2000 &); echo hi") == "hi"
+    engine.ok("rm", "-f", "box")
+
+
+def test_files_that_may_not_be_changed(daemon: Daemon) -> None:
+    """Removal says why it cannot, keeps what it says it has, and can when they may."""
+    engine = daemon.engine
+    engine.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", "mkdir /d; touch /d/f; sleep 1000")
+    file = daemon.containers / engine.inspect("box", "{{.Id}}") / "upper/d/f"
+    deadline = time.monotonic() + SOON
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    subprocess.run(["chattr", "+i", str(file)], check=True)
+    try:
+        refused = engine.docker("rm", "-f", "box")
+        assert refused.code == 1
+        assert "Operation not permitted" in refused.err
+        assert engine.inspect("box", "{{.State.Status}}") == "exited"
+    finally:
+        subprocess.run(["chattr", "-i", str(file)], check=True)
     engine.ok("rm", "-f", "box")
 
 
