@@ -47,7 +47,7 @@ class Change:
 def change(host: HostConfig, wanted: HostConfig) -> Change:
     """Docker's merge: a field that is not given stays. Conflict for what contradicts what is set already."""
     _check_cpu(host, wanted)
-    if wanted.memory > host.memory_swap and not wanted.memory_swap:
+    if wanted.memory and wanted.memory > host.memory_swap and not wanted.memory_swap:
         raise Conflict(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
         )

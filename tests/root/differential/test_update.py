@@ -63,6 +63,9 @@ def test_before_the_first_start_and_several_at_once(same: Same) -> None:
     same("create", "--name", "one", "busybox", "cat", *FILES)
     same("create", "--name", "two", "busybox", "cat", *FILES)
     same("update", "-m", "20m", "--memory-swap", "20m", "-c", "512", "one", "ghost", "two")
+    same("update", "--memory-swap", "-1", "one")
+    same("update", "--pids-limit", "7", "one")
+    same("inspect", "-f", FIELDS, "one")
     same("start", "-a", "one")
     same("start", "-a", "two")
 
@@ -107,6 +110,14 @@ def test_a_refused_limit_changes_nothing(daemon: Daemon) -> None:
     assert "Cannot update container" in refused.err
     assert "memory.limit_in_bytes: device or resource busy" in refused.err
     assert (engine.ok("exec", "box", "tail", "-n", "+1", *FILES), engine.inspect("box", FIELDS)) == before
+
+
+@only_v1
+def test_swap_without_limit(daemon: Daemon) -> None:
+    """dockerd writes it down and does not tell the kernel."""
+    daemon.engine.ok("run", "-d", "--name", "box", "-m", "64m", "busybox", "sleep", "600")
+    daemon.engine.ok("update", "--memory-swap", "-1", "box")
+    assert daemon.engine.ok("exec", "box", "cat", FILES[1]) == str((1 << 63) - 4096)
 
 
 def test_an_update_outlives_the_daemon(daemon: Daemon) -> None:

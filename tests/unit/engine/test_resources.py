@@ -92,6 +92,15 @@ def test_an_update_of_the_policy_is_not_the_kernels_business() -> None:
     assert (new.host.restart_policy, new.written) == (policy, HostConfig())
 
 
+def test_swap_without_limit_stands_in_nobodys_way_but_memorys() -> None:
+    before = replace(HostConfig(), memory=8 * MIB, memory_swap=-1)
+    assert change(before, replace(HostConfig(), cpu_shares=5)).host.cpu_shares == 5
+    both = change(before, replace(HostConfig(), memory=9 * MIB, memory_swap=-1))
+    assert (both.written.memory, both.written.memory_swap) == (9 * MIB, -1)
+    with pytest.raises(Conflict):
+        change(before, replace(HostConfig(), memory=9 * MIB))
+
+
 @pytest.mark.parametrize(
     ("before", "wanted", "said"),
     [
