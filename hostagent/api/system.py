@@ -11,6 +11,7 @@ from hostagent.api.ports import Engine
 from hostagent.api.router import Route
 from hostagent.errors import Invalid
 
+_TEXT = "text/plain; charset=utf-8"
 # Builder-Version 1 is the classic builder: clients must not assume BuildKit behind this API.
 _PING_HEADERS = (
     ("Builder-Version", "1"),
@@ -24,8 +25,9 @@ def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
 
     async def ping(request: Request) -> Answer:
-        body = b"" if request.method == "HEAD" else b"OK"
-        return Reply(200, body, "text/plain; charset=utf-8", _PING_HEADERS)
+        if request.method == "HEAD":
+            return Reply(200, headers=(*_PING_HEADERS, ("Content-Type", _TEXT)))
+        return Reply(200, b"OK", _TEXT, _PING_HEADERS)
 
     async def version(request: Request) -> Answer:
         return json_reply(engine.version())

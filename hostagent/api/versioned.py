@@ -22,7 +22,7 @@ def as_meant(body: wire.ContainerCreate, version: Version) -> wire.ContainerCrea
     if version < (1, 25):
         host = replace(host, auto_remove=False)
     if version < (1, 40):
-        host = replace(host, kernel_memory_tcp=0)
+        host = replace(host, kernel_memory_tcp=0, ipc_mode=host.ipc_mode or "shareable")
     if version < (1, 42):
         host = replace(host, console_size=(0, 0))
     else:

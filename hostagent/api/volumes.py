@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from hostagent import wire
 from hostagent.api import filters
+from hostagent.api.decoding import decode
 from hostagent.api.message import NO_CONTENT, Answer, Request, json_reply
 from hostagent.api.ports import Volumes
 from hostagent.api.router import Route
-from hostagent.errors import Invalid, Unavailable
+from hostagent.errors import Unavailable
 
 _NO_SWARM = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
@@ -38,11 +39,7 @@ class _Volumes:
         return json_reply(wire.VolumeList(volumes=[*found]))
 
     async def create(self, request: Request) -> Answer:
-        raw = await request.json()
-        try:
-            body = wire.decode(raw.strip() or b"{}", wire.VolumeCreate)
-        except ValueError as error:
-            raise Invalid(f"invalid JSON in the body: {error}") from None
+        body = decode((await request.json()).strip() or b"{}", wire.VolumeCreate)
         if body.cluster_volume_spec is not None and request.version >= (1, 42):
             raise Unavailable(_NO_SWARM)
         return json_reply(self.volumes.create(body), 201)

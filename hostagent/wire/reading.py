@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin
 import msgspec
 
 from hostagent.wire.base import STRING_LISTS, Wire
+from hostagent.wire.exec import ExecCreate
 
 T = TypeVar("T")
 
@@ -77,7 +78,9 @@ def _read_struct(value: Any, kind: type[Wire], at: str) -> dict[str, Any]:
         found = fields.get(key) or fields.get(key.casefold())
         if found is not None and item is not None:
             name, wanted = found
-            read[name] = _read(item, wanted, f"{at}.{name}" if at else name, name)
+            # moby has a plain list for the command of an exec, and its strslice everywhere else.
+            hint = "" if kind is ExecCreate and name == "Cmd" else name
+            read[name] = _read(item, wanted, f"{at}.{name}" if at else name, hint)
     return read
 
 

@@ -97,6 +97,60 @@ def compare(both: tuple[Engine, Engine], chosen: list[Case]) -> Iterator[str]:
             yield f"{case.name}: theirs {theirs} {said[:150]!r}, ours {ours} {words[:150]!r}"
 
 
+EXEC = ("User", "Privileged", "Tty", "ConsoleSize", "AttachStdin", "AttachStderr", "AttachStdout", "Detach")
+EXEC_MORE = ("DetachKeys", "Env", "WorkingDir", "Cmd")
+
+
+def compare_execs(both: tuple[Engine, Engine]) -> Iterator[str]:
+    """The same for the body of an exec."""
+    listed = allowed()
+    for case in (Case(field, value) for field in (*EXEC, *EXEC_MORE) for value in VALUES):
+        body = {"Cmd": ["true"], case.field: VALUES[case.value]}
+        theirs, ours = (engine.api("POST", "/v1.44/containers/box/exec", body) for engine in both)
+        codes = f"{theirs.status} {ours.status}"
+        if theirs.status != ours.status and not any(
+            fnmatchcase(f"exec {case.name}", each["case"]) and each["codes"] == codes for each in listed
+        ):
+            yield f"exec {case.name}: theirs {theirs}, ours {ours}"[:400]
+
+
+def test_fields_of_an_exec(both: tuple[Engine, Engine]) -> None:
+    for engine in both:
+        engine.ok("run", "-d", "--name", "box", "busybox", "sleep", "600")
+    differing = list(compare_execs(both))
+    assert not differing, "\n".join(differing)
+
+
+UPDATE = (
+    "CpuShares",
+    "Memory",
+    "NanoCpus",
+    "CpusetCpus",
+    "PidsLimit",
+    "MemorySwap",
+    "RestartPolicy",
+    "KernelMemory",
+)
+
+
+def test_fields_of_an_update(both: tuple[Engine, Engine]) -> None:
+    """Of a container that does not run: only what is asked counts, not what the host makes of it."""
+    listed, differing = allowed(), []
+    for engine in both:
+        engine.ok("create", "--name", "box", "busybox")
+    for case in (Case(field, value) for field in UPDATE for value in VALUES):
+        theirs, ours = (
+            engine.api("POST", "/v1.44/containers/box/update", {case.field: VALUES[case.value]})
+            for engine in both
+        )
+        codes = f"{theirs.status} {ours.status}"
+        if theirs.status != ours.status and not any(
+            fnmatchcase(f"update {case.name}", each["case"]) and each["codes"] == codes for each in listed
+        ):
+            differing.append(f"update {case.name}: theirs {theirs}, ours {ours}"[:400])
+    assert not differing, "\n".join(differing)
+
+
 def nothing_left(both: tuple[Engine, Engine]) -> None:
     for engine in both:
         assert engine.api("GET", "/containers/json?all=1").body == [], engine.name

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.servers.engine import Engine
+from tests.servers.engine import Engine, UnixConnection
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
@@ -132,3 +132,86 @@ def test_fields(pair: tuple[Engine, Engine]) -> None:
             if each.removesuffix(" is missing") not in NOT_OURS
         ]
     assert not differing, "\n".join(differing)
+
+
+# Of `info`: true on one host whichever engine says it.
+OF_THE_HOST = (
+    *(
+        "Architecture",
+        "CgroupDriver",
+        "CgroupVersion",
+        "CPUShares",
+        "CPUSet",
+        "CpuCfsPeriod",
+        "CpuCfsQuota",
+        "Driver",
+    ),
+    *(
+        "DriverStatus",
+        "IPv4Forwarding",
+        "Images",
+        "KernelVersion",
+        "MemoryLimit",
+        "MemTotal",
+        "NCPU",
+        "Name",
+        "OSType",
+    ),
+    *(
+        "OomKillDisable",
+        "PidsLimit",
+        "SwapLimit",
+        "Containers",
+        "ContainersPaused",
+        "ContainersRunning",
+        "Warnings",
+    ),
+    *(
+        "ContainersStopped",
+        "DefaultRuntime",
+        "Isolation",
+        "GenericResources",
+        "LoggingDriver",
+        "Debug",
+        "Swarm",
+    ),
+    *(
+        "RegistryConfig",
+        "IndexServerAddress",
+        "HttpProxy",
+        "HttpsProxy",
+        "NoProxy",
+        "Labels",
+        "ExperimentalBuild",
+    ),
+)
+
+
+def test_info_of_one_host(pair: tuple[Engine, Engine]) -> None:
+    for engine in pair:
+        engine.ok("create", "busybox")
+        engine.ok("pause", "busy")
+    theirs, ours = (engine.api("GET", "/v1.45/info").body for engine in pair)
+    assert isinstance(theirs, dict)
+    assert isinstance(ours, dict)
+    assert {key: ours[key] for key in OF_THE_HOST} == {key: theirs[key] for key in OF_THE_HOST}
+    for engine in pair:
+        engine.ok("unpause", "busy")
+
+
+def test_ping(pair: tuple[Engine, Engine]) -> None:
+    """Its headers are what clients choose their API version and builder by."""
+    for method in ("GET", "HEAD"):
+        answers = []
+        for engine in pair:
+            connection = UnixConnection(engine.socket)
+            connection.request(method, "/_ping")
+            answer = connection.getresponse()
+            body = answer.read()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            # Ours come without a date, and the builder is the classic one: there is no BuildKit here.
+            for name in ("date", "server", "builder-version", "api-version"):
+                headers.pop(name, None)
+            answers.append((answer.status, body, headers))
+            connection.close()
+        assert answers[0] == answers[1]

@@ -31,6 +31,7 @@ def test_what_old_versions_did_not_have_is_not_there() -> None:
     body = create(AutoRemove=True, ConsoleSize=[3, 4], KernelMemory=5, Annotations={"a": "b"})
     assert host_of(body, (1, 24)).auto_remove is False
     assert host_of(body, (1, 25)).auto_remove is True
+    assert (host_of(body, (1, 39)).ipc_mode, host_of(body, (1, 40)).ipc_mode) == ("shareable", "")
     assert (host_of(body, (1, 41)).console_size, host_of(body, (1, 42)).console_size) == ((0, 0), (3, 4))
     assert (host_of(body, (1, 41)).kernel_memory, host_of(body, (1, 42)).kernel_memory) == (5, 0)
     assert (host_of(body, (1, 42)).annotations, host_of(body, (1, 43)).annotations) == ({}, {"a": "b"})
