@@ -61,8 +61,10 @@ def run(task: InitTask, rest: tuple[Hierarchy, ...]) -> NoReturn:
     """Build the container around this process and become its program; join `rest` of the cgroup. Never returns."""
     with report_and_exit(task.channel):
         leave_parent(task, rest)
+        stage = Stage()
+        prepare([step for step in task.plan.build if isinstance(step, MountVolume)], stage)
         enter_namespaces(task)
-        _become(task, Stage())
+        _become(task, stage)
 
 
 def run_inside(task: InitTask, stage: Stage) -> NoReturn:

@@ -89,12 +89,12 @@ class MountVolume:
         return f"mount the volume's {self.kind} {self.source} on {self.destination}"
 
     def prepare(self, stage: Stage) -> None:
-        """Make the mount now, as the host's root, for an `execute` that may not."""
+        """Before any namespace is entered: as the host's root, and in the host's network, where an nfs server is. Not
+        by going back there later: who connects the container's network must not find this process in another one."""
         stage.trees[self.destination] = self._whole()
 
     def execute(self, stage: Stage) -> None:
-        prepared = stage.trees.pop(self.destination, -1)
-        with owned(prepared if prepared >= 0 else self._whole()) as tree:
+        with owned(stage.trees.pop(self.destination)) as tree:
             if self.subpath:
                 self._place_part(stage, tree)
             else:
@@ -109,8 +109,7 @@ class MountVolume:
         return tree
 
     def _new(self) -> int:
-        """In the host's network, where the server of an nfs is."""
-        with _HostNetwork(), owned(libc.fsopen(self.kind)) as making:
+        with owned(libc.fsopen(self.kind)) as making:
             libc.fsconfig(making, c.FSCONFIG_SET_STRING, "source", self.source)
             for word in self.superblock:
                 libc.fsconfig(making, c.FSCONFIG_SET_FLAG, word, None)
@@ -144,22 +143,6 @@ def _place(stage: Stage, tree: int, destination: str) -> None:
 
 def _move(tree: int, target: int) -> None:
     libc.move_mount(tree, "", target, "", c.MOVE_MOUNT_F_EMPTY_PATH | c.MOVE_MOUNT_T_EMPTY_PATH)
-
-
-class _HostNetwork:
-    """In the network namespace of the shim, this process's parent, for the time of a block."""
-
-    def __enter__(self) -> None:
-        self._own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        # /proc is still the host's, so that os.getppid, 0 in a new PID namespace, is of no use.
-        with open("/proc/self/stat", "rb") as file:
-            parent = int(file.read().rpartition(b")")[2].split()[1])
-        with owned(os.open(f"/proc/{parent}/ns/net", os.O_RDONLY | os.O_CLOEXEC)) as host:
-            libc.setns(host, c.CLONE_NEWNET)
-
-    def __exit__(self, *_: object) -> None:
-        with owned(self._own):
-            libc.setns(self._own, c.CLONE_NEWNET)
 
 
 OWN_OPTIONS = 3

@@ -11,6 +11,8 @@ import resource
 import signal
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -19,57 +21,72 @@ from hostagent.kernel import libc
 from hostagent.kernel.fds import owned
 from hostagent.kernel.mounts import mount_overlay
 from hostagent.kernel.rootpath import open_in_root
-from hostagent.volume.copying import Answer, Copy, FilesystemMount, Job, Place
+from hostagent.volume.copying import Answer, Copy, Job, Place
 from hostagent.volume.directory import is_empty
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class _Failed(Exception):
+    """With what the client is told."""
 
 
 def perform(job: Job) -> Answer:
     """Fill the places in order; stops at the first that cannot be."""
     libc.unshare(c.CLONE_NEWNS)
     libc.mount(None, "/", None, c.MS_REC | c.MS_PRIVATE)
-    with owned(mount_overlay(job.mountpoint, job.lower, job.upper, job.work)) as root:
-        for place in job.places:
-            try:
-                error = _fill(root, place, job)
-            except (OSError, RecursionError) as failure:
-                error = f"failed to populate volume: {failure}"
-            if error:
-                return Answer(error)
+    root = mount_overlay(job.mountpoint, job.lower, job.upper, job.work)
+    try:
+        with owned(root):
+            for place in job.places:
+                _fill(root, place, job)
+    except _Failed as failure:
+        return Answer(str(failure))
+    except (OSError, RecursionError) as failure:
+        return Answer(f"failed to populate volume: {failure}")
+    finally:
+        # Not left to the end of this process: the container may start, and mount the same, before that is complete.
+        libc.umount2(job.mountpoint)
     return Answer()
 
 
-def _fill(root: int, place: Place, job: Job) -> str:
-    """What is wrong, "" for nothing. A path that the image does not have leaves the volume as it is."""
+def _fill(root: int, place: Place, job: Job) -> None:
+    """A path that the image does not have leaves the volume as it is."""
     try:
         source = open_in_root(root, place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except (FileNotFoundError, NotADirectoryError):
-        return ""
+        return
     with owned(source):
-        if place.filesystem is not None and place.copy and (error := _mount(place.filesystem, place.target)):
-            return f"failed to populate volume: {error}"
         if not stat.S_ISDIR(os.fstat(source).st_mode):
             if place.must_be_directory:
-                return f"cannot mount volume over existing file, file exists {place.path}"
-            return f"source {place.path} is not directory"
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        with owned(os.open(place.target, flags)) as target:
-            if place.copy and is_empty(target):
-                Copy(source, target, job.uids, job.gids)
-    return ""
+                raise _Failed(f"cannot mount volume over existing file, file exists {place.path}")
+            raise _Failed(f"source {place.path} is not directory")
+        if place.copy:
+            with _mounted(place), owned(os.open(place.target, _DIRECTORY)) as target:
+                if is_empty(target):
+                    Copy(source, target, job.uids, job.gids)
 
 
-def _mount(wanted: FilesystemMount, target: str) -> str:
-    """What is wrong, "" for nothing, in dockerd's words. The mount ends with this process."""
+@contextmanager
+def _mounted(place: Place) -> Iterator[None]:
+    """With the volume's file system in its place, where it has one. Raises _Failed in dockerd's words."""
+    if place.filesystem is None:
+        yield
+        return
+    wanted, target = place.filesystem, place.target
     try:
         libc.mount(wanted.device, target, wanted.kind, wanted.flags, wanted.data)
     except OSError as failure:
         details = f", flags: {wanted.flags:#x}" if wanted.flags else ""
         details += f", data: {wanted.data}" if wanted.data else ""
-        return (
-            f"error while mounting volume '{target}': failed to mount local volume: "
+        raise _Failed(
+            f"failed to populate volume: error while mounting volume '{target}': failed to mount local volume: "
             f"mount {wanted.device}:{target}{details}: {os.strerror(failure.errno or 0).lower()}"
-        )
-    return ""
+        ) from failure
+    try:
+        yield
+    finally:
+        libc.umount2(target)
 
 
 def main() -> None:

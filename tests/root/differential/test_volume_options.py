@@ -27,6 +27,33 @@ def test_a_directory_of_the_host(both: tuple[Engine, Engine], same: Same) -> Non
     )
 
 
+def test_a_file_system_that_keeps_its_files(both: tuple[Engine, Engine], same: Same) -> None:
+    """As a disk or an nfs does; overlay is one that needs no device. A new one takes what the image has."""
+    for engine in both:
+        for name in ("lower", "upper", "work"):
+            (engine.share / name).mkdir(exist_ok=True)
+    words = ",".join(f"{name}dir=SHARE/{name}" for name in ("lower", "upper", "work"))
+    same(
+        "volume",
+        "create",
+        "--opt",
+        "type=overlay",
+        "--opt",
+        "device=overlay",
+        "--opt",
+        f"o={words}",
+        "layered",
+    )
+    same("create", "--name", "filled", "-v", "layered:/usr", "busybox")
+    same("run", "-d", "--name", "one", "-v", "layered:/x", "busybox", "sleep", "1000")
+    same("run", "--rm", "-v", "layered:/y", "busybox", "sh", "-c", "ls /y; echo hello > /y/new")
+    same("exec", "one", "cat", "/x/new")
+    same("rm", "-f", "one")
+    same(
+        "run", "--rm", "--mount", "type=volume,src=layered,dst=/z,volume-subpath=new", "busybox", "cat", "/z"
+    )
+
+
 def test_what_cannot_be_mounted(same: Same) -> None:
     options = ("--opt", "type=none", "--opt", "o=bind", "--opt", "device=/missing")
     same("volume", "create", *options, "lost")
