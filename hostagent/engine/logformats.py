@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -12,6 +13,8 @@ import msgspec
 from hostagent.runtime.loglines import LOCAL_HEAD, LOCAL_TAIL, STREAM_IDS
 
 BLOCK = 256 * 1024
+NINE = len("2026-11-24T09:00:00.123456789Z")
+_NOTHING: Mapping[str, str] = {}
 _STREAMS = {number: name for name, number in STREAM_IDS.items()}
 
 
@@ -45,19 +48,34 @@ class _JsonEntry(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(_JsonEntry)
 
 
+def _readable(data: bytes) -> list[_JsonEntry]:
+    """All lines but those that were torn, because their writer was killed."""
+    lines = []
+    for line in data.split(b"\n"):
+        with suppress(msgspec.DecodeError):
+            lines.append(_decoder.decode(line))
+    return lines
+
+
 class JsonFormat:
     """A JSON object a line."""
 
     def parse(self, data: bytes) -> tuple[list[Entry], int]:
-        whole, newline, _ = data.rpartition(b"\n")
-        entries: list[Entry] = []
-        for line in whole.split(b"\n") if newline else ():
-            try:
-                entry = _decoder.decode(line)
-            except msgspec.DecodeError:
-                continue  # torn: its writer was killed
-            entries.append(Entry(entry.stream, nine_digits(entry.time), entry.log.encode(), entry.attrs))
-        return entries, len(whole) + len(newline)
+        end = data.rfind(b"\n") + 1
+        try:
+            lines = _decoder.decode_lines(data[:end])
+        except msgspec.DecodeError:
+            lines = _readable(data[:end])
+        entries = [
+            Entry(
+                line.stream,
+                at if len(at := line.time) == NINE else nine_digits(at),
+                line.log.encode(),
+                line.attrs,
+            )
+            for line in lines
+        ]
+        return entries, end
 
     def count(self, data: bytes) -> tuple[int, int]:
         return data.count(b"\n"), data.rfind(b"\n") + 1
@@ -80,29 +98,24 @@ class JsonFormat:
 class LocalFormat:
     """LOCAL_HEAD, text, LOCAL_TAIL."""
 
-    def __init__(self) -> None:
-        self._second = -1
-        self._head = ""
-
     def parse(self, data: bytes) -> tuple[list[Entry], int]:
         entries: list[Entry] = []
-        position, around = 0, LOCAL_HEAD.size + LOCAL_TAIL.size
-        while position + around <= len(data):
-            size, stream, time_ns = LOCAL_HEAD.unpack_from(data, position)
-            end = position + around + size
-            if end > len(data):
+        position, last = 0, len(data) - LOCAL_HEAD.size - LOCAL_TAIL.size
+        second, stamp = -1, ""
+        unpack, before, after = LOCAL_HEAD.unpack_from, LOCAL_HEAD.size, LOCAL_TAIL.size
+        while position <= last:
+            size, stream, time_ns = unpack(data, position)
+            begin = position + before
+            end = begin + size
+            if end + after > len(data):
                 break
-            text = data[position + LOCAL_HEAD.size : end - LOCAL_TAIL.size]
-            entries.append(Entry(_STREAMS[stream], self._time(time_ns), text, {}))
-            position = end
+            if time_ns // 1_000_000_000 != second:
+                second = time_ns // 1_000_000_000
+                stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            moment = f"{stamp}.{time_ns % 1_000_000_000:09d}Z"
+            entries.append(Entry(_STREAMS[stream], moment, data[begin:end], _NOTHING))
+            position = end + after
         return entries, position
-
-    def _time(self, time_ns: int) -> str:
-        second, rest = divmod(time_ns, 1_000_000_000)
-        if second != self._second:
-            self._second = second
-            self._head = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._head}.{rest:09d}Z"
 
     def count(self, data: bytes) -> tuple[int, int]:
         number = position = 0
@@ -127,7 +140,7 @@ class LocalFormat:
 
 def nine_digits(text: str) -> str:
     """Nanoseconds with their zeros at the end, which Go leaves out."""
-    if len(text) == 30:
+    if len(text) == NINE:
         return text
     head, _, fraction = text.rstrip("Z").partition(".")
     return f"{head}.{fraction:0<9}Z"

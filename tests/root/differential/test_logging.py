@@ -116,8 +116,7 @@ def test_the_driver_none(same: Same) -> None:
     same("inspect", "-f", "{{json .HostConfig.LogConfig}} {{.LogPath}}", "box")
 
 
-@pytest.mark.parametrize("driver", ["json-file", "local"])
-@pytest.mark.parametrize("compress", ["true", "false"])
+@pytest.mark.parametrize(("driver", "compress"), [("json-file", "false"), ("local", "true")])
 def test_rotation(engine: Engine, driver: str, compress: str) -> None:
     options = opts("max-size=3k", "max-file=3", f"compress={compress}")
     engine.ok("run", "--name", "box", "--log-driver", driver, *options, "busybox", "sh", "-c", COUNT)

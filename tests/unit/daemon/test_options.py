@@ -1,0 +1,32 @@
+"""The daemon's options: the file's and the command line's together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hostagent.daemon import options
+from hostagent.errors import Invalid
+
+
+def test_log_driver_and_options(tmp_path: Path) -> None:
+    file = tmp_path / "daemon.json"
+    file.write_text(json.dumps({"log-driver": "local", "log-opts": {"max-size": "1m", "max-file": "3"}}))
+    parsed = options.parse(["--config", str(file), "--log-opt", "max-size=2m"])
+    assert (parsed.log_driver, parsed.log_options) == ("local", {"max-size": "2m", "max-file": "3"})
+    parsed = options.parse(["--config", str(file), "--log-driver", "none"])
+    assert parsed.log_driver == "none"
+    parsed = options.parse(["--config", str(tmp_path / "nowhere")])
+    assert (parsed.log_driver, parsed.log_options) == ("json-file", {})
+
+
+@pytest.mark.parametrize("wrong", [{"log-opts": ["max-size"]}, {"log-opts": {"max-size": 1}}])
+def test_options_that_are_none(tmp_path: Path, wrong: object) -> None:
+    file = tmp_path / "daemon.json"
+    file.write_text(json.dumps(wrong))
+    with pytest.raises(Invalid, match="log-opts"):
+        options.parse(["--config", str(file)])
+    with pytest.raises(Invalid, match="--log-opt max-size: write NAME=VALUE"):
+        options.parse(["--config", str(tmp_path / "nowhere"), "--log-opt", "max-size"])
