@@ -168,7 +168,7 @@ def parse(text: bytes | str) -> Spec:
     linux = top.child("linux")
     if top.has("hooks"):
         raise Unsupported("config.json: hooks are not supported")
-    for name in ("intelRdt", "personality"):
+    for name in ("intelRdt", "personality", "mountLabel"):
         if linux.has(name):
             raise Unsupported(f"config.json: linux.{name} is not supported")
     root_path = root.string("path")

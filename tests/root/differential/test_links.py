@@ -20,7 +20,7 @@ def test_what_a_linked_container_tells(both: tuple[Engine, Engine]) -> None:
         ident = engine.inspect("my-db", "{{.Config.Hostname}}")
         engine.ok("run", "-d", "--name", "web", "--link", "my-db:the-db", "busybox", "sleep", "60")
         shown = [
-            engine.ok("exec", "web", "sh", "-c", "env | grep DB | sort; grep db /etc/hosts"),
+            engine.ok("exec", "web", "sh", "-c", "env | grep DB | sort; grep my-db /etc/hosts"),
             engine.inspect("web", "{{json .HostConfig.Links}}"),
             engine.ok("ps", "--format", "{{.Names}}", "--filter", "name=my-db"),
             engine.ok("exec", "web", "ping", "-c", "1", "-W", "5", "the-db").splitlines()[0],
