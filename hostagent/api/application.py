@@ -54,7 +54,7 @@ class Application:
             *archive.routes(services.files),
             *volumes.routes(services.volumes),
             *machine.routes(services.shims),
-            *usage.routes(services.usage),
+            *usage.routes(services.usage, services.builds),
             *commits.routes(services.committing),
             *build.routes(services.builds),
             *unbuilt.routes(engine),

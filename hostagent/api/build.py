@@ -17,6 +17,7 @@ from hostagent.api.router import Route
 from hostagent.api.streams import progress_lines
 from hostagent.build.builder import Request as BuildRequest
 from hostagent.build.options import Options
+from hostagent.build.report import short
 from hostagent.errors import Invalid, Unsupported
 from hostagent.model.image import Platform
 from hostagent.model.reference import Reference
@@ -56,6 +57,9 @@ class _Build:
 
             image = await self.builds.build(BuildRequest(options, accounts, say), request.body.chunks())
             report(wire.Progress(aux={"ID": image.id}))
+            say(f"Successfully built {short(image.id)}\n")
+            for tag in options.tags:
+                say(f"Successfully tagged {tag.familiar}\n")
             return image.id
 
         def last(result: object) -> wire.Progress | None:

@@ -227,6 +227,12 @@ class Builds(Protocol):
     async def build(self, request: BuildRequest, context: AsyncIterator[bytes], /) -> Image:
         """`context` is a tar. What the build says goes to the request's `say`."""
 
+    def usage(self) -> Sequence[wire.BuildCache]:
+        """What is kept for later builds."""
+
+    async def prune(self, everything: bool, keep: int, filters: Filters, /) -> wire.BuildCachePruned:
+        """Forget it, but for `keep` bytes of what was used last."""
+
 
 @dataclass(frozen=True)
 class Services:

@@ -10,7 +10,7 @@ from hostagent.api.router import Route
 from hostagent.errors import NotFound, Unsupported
 
 _UNBUILT = {
-    "builds by BuildKit": ("POST /build/prune", "POST /session", "POST /grpc"),
+    "builds by BuildKit": ("POST /session", "POST /grpc"),
     "image search": ("GET /images/search",),
     "image prune": ("POST /images/prune",),
     "registry login": ("POST /auth",),

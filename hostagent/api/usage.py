@@ -9,23 +9,25 @@ from msgspec.structs import replace
 
 from hostagent.api import filters, versioned
 from hostagent.api.message import Answer, Request, json_reply
-from hostagent.api.ports import Usage
+from hostagent.api.ports import Builds, Usage
 from hostagent.api.router import Route
 from hostagent.errors import Invalid
 
 _KINDS = ("container", "image", "volume", "build-cache")
 
 
-def routes(usage: Usage) -> Iterator[tuple[str, str, Route]]:
+def routes(usage: Usage, builds: Builds) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
-    handlers = _Usage(usage)
+    handlers = _Usage(usage, builds)
     yield "GET", "/system/df", Route(handlers.disk, abandoned_with_client=True)
     yield "POST", "/containers/prune", Route(handlers.prune)
+    yield "POST", "/build/prune", Route(handlers.prune_builds)
 
 
 @dataclass(frozen=True)
 class _Usage:
     usage: Usage
+    builds: Builds
 
     async def disk(self, request: Request) -> Answer:
         # The parameter came with API 1.42.
@@ -35,7 +37,7 @@ class _Usage:
                 raise Invalid(f"unknown object type: {kind}")
         found = await self.usage.disk("container" in asked, "image" in asked, "volume" in asked)
         if "build-cache" in asked:
-            found = replace(found, build_cache=[])
+            found = replace(found, build_cache=[*self.builds.usage()])
         if found.containers is not None:
             shown = [versioned.listed_container(each, request.version) for each in found.containers]
             found = replace(found, containers=shown)
@@ -47,3 +49,9 @@ class _Usage:
 
     async def prune(self, request: Request) -> Answer:
         return json_reply(await self.usage.prune(filters.parse(request.query.text("filters"))))
+
+    async def prune_builds(self, request: Request) -> Answer:
+        query = request.query
+        given = filters.parse(query.text("filters"))
+        keep = query.number("keep-storage") or 0
+        return json_reply(await self.builds.prune(query.flag("all"), keep, given))

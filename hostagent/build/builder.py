@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.build import ops
 from hostagent.build.assemble import assemble, store_image
-from hostagent.build.cache import StepCache
+from hostagent.build.cache import Restricted, StepCache, cache_id
 from hostagent.build.compile import Compiled, Program, compile_build, file_head
 from hostagent.build.context import Contexts
 from hostagent.build.executor import BuildExecutor
 from hostagent.build.mounting import Caches
 from hostagent.build.options import Options
-from hostagent.build.report import Report, Say, short
+from hostagent.build.report import Report, Say
 from hostagent.build.results import Snapshot
-from hostagent.build.solver import Solver
+from hostagent.build.solver import Cache, Solver
 from hostagent.build.stages import Stages
 from hostagent.dockerfile.instructions import Dockerfile, parse
+from hostagent.engine.filters import Filters
+from hostagent.engine.timestamps import parse_moment
 from hostagent.engine.transient import Transients
-from hostagent.errors import NotFound
+from hostagent.errors import Invalid, NotFound
 from hostagent.image.config import host_platform
 from hostagent.image.crew import Crew
 from hostagent.image.service import ImageService
 from hostagent.image.store import Lease
 from hostagent.model.image import Image, Platform
 from hostagent.model.reference import Reference
-from hostagent.wire import AuthConfig
+from hostagent.wire import AuthConfig, BuildCache, BuildCachePruned
 
 Accounts = Callable[[Reference], AuthConfig | None]
 """Credentials for an image's registry."""
@@ -67,6 +70,40 @@ class Builder:
             dockerfile = parse(contexts.dockerfile(request.options.dockerfile))
             program = await self._compile(dockerfile, request)
             return await self._solve(program, request, contexts, crew, lease)
+
+    def _cache_for(self, options: Options) -> Cache:
+        """With `cache_from` nothing but what these images are made of, as Docker's classic builder has it."""
+        if not options.cache_from:
+            return self.cache
+        chains: set[str] = set()
+        for name in options.cache_from:
+            try:
+                chains.update(self._images.resolve(name).chain_ids)
+            except NotFound:
+                continue
+        return Restricted(self.cache, frozenset(chains))
+
+    def usage(self) -> list[BuildCache]:
+        """For `docker system df`."""
+        return [record.wire() for record in self.cache.records()]
+
+    async def prune(self, everything: bool, keep: int, filters: Filters) -> BuildCachePruned:
+        """Forget steps that were not used for longest, until `keep` bytes are left. Those whose layers images have are
+        forgotten with `everything` only: that frees nothing. Raises Invalid for an unknown filter."""
+        until = _until(filters)
+        doomed: list[str] = []
+        left = sum(record.size for record in self.cache.records() if not record.shared)
+        for record in self.cache.records():
+            if (record.shared and not everything) or (until and record.used_ns > until):
+                continue
+            if keep and left <= keep:
+                break
+            doomed.append(record.key)
+            left -= 0 if record.shared else record.size
+        freed = await self.cache.remove(doomed)
+        return BuildCachePruned(
+            caches_deleted=[cache_id(key) for key in doomed] or None, space_reclaimed=freed
+        )
 
     async def _compile(self, dockerfile: Dockerfile, request: Request) -> Program:
         here = host_platform()
@@ -112,7 +149,7 @@ class Builder:
         results: dict[ops.Op, Snapshot] = {}
         try:
             async with asyncio.TaskGroup() as group:
-                solver = Solver(executor, self.cache, report, group, options.use_cache)
+                solver = Solver(executor, self._cache_for(options), report, group, options.use_cache)
                 wanted = [target.op, *(step.op for step in target.steps if step.op is not None)]
                 for op in wanted:
                     results[op] = await solver.snapshot(op)
@@ -126,10 +163,15 @@ class Builder:
         await self.cache.flush()
         if program.unused:
             say(f"[Warning] One or more build-args {list(program.unused)} were not consumed\n")
-        say(f"Successfully built {short(image.id)}\n")
-        for tag in options.tags:
-            say(f"Successfully tagged {tag.familiar}\n")
         return image
+
+
+def _until(filters: Filters) -> int:
+    """Nanoseconds since 1970; 0 = no limit."""
+    if unknown := filters.keys() - {"until", "unused-for"}:
+        raise Invalid(f"invalid filter '{min(unknown)}': use until")
+    values = [*filters.get("until", ()), *filters.get("unused-for", ())]
+    return parse_moment(values[0], time.time_ns()) if values else 0
 
 
 def _image_key(target: Compiled, result: Snapshot) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from hostagent.build.results import Layer, Snapshot
 from hostagent.build.solver import Entry
 from hostagent.image.store import ImageStore, layer_key
+from hostagent.model.moment import rfc3339
+from hostagent.wire import BuildCache
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,40 @@ class Record:
     shared: bool
     """Whether an image has the layer too: removing it here frees nothing."""
 
+    def wire(self) -> BuildCache:
+        return BuildCache(
+            id=cache_id(self.key),
+            description=self.description,
+            shared=self.shared,
+            size=self.size,
+            created_at=rfc3339(self.created_ns),
+            last_used_at=rfc3339(self.used_ns),
+            usage_count=1,
+        )
+
 
 @dataclass(frozen=True)
 class _New:
     chain_id: str
     entry: Entry
     description: str
+
+
+class Restricted:
+    """Of a cache only those results that certain images are made of."""
+
+    def __init__(self, cache: StepCache, chains: frozenset[str]) -> None:
+        self._cache = cache
+        self._chains = chains
+
+    def find(self, key: str, parent: Snapshot) -> Entry | None:
+        entry = self._cache.find(key, parent)
+        if entry is None or parent.with_layer(entry.layer).chain_id not in self._chains:
+            return None
+        return entry
+
+    def put(self, key: str, parent: Snapshot, layer: Layer | None, description: str) -> Entry:
+        return self._cache.put(key, parent, layer, description)
 
 
 class StepCache:
@@ -129,3 +159,8 @@ class StepCache:
                     doomed.append(layer_key(row["chain_id"]))
         await self._store.delete(self._store.sweep(doomed))
         return freed
+
+
+def cache_id(key: str) -> str:
+    """A key as clients see it."""
+    return key.partition(":")[2]

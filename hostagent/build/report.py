@@ -27,10 +27,12 @@ class Report:
         """By number: `Step 1/9 : …` of instructions that were not told yet."""
         self._numbers: dict[ops.Op, range] = {}
         """By op: the instruction that it does, and those before it that do nothing to files."""
+        self._heads: set[int] = set()
         seen: set[int] = set()
         texts: list[str] = []
         for stage in stages:
             begin = len(texts)
+            self._heads.add(begin)
             texts.append(stage.head.text)
             for step in stage.steps:
                 if id(step) in seen:
@@ -45,7 +47,7 @@ class Report:
         self._shown: ops.Op | None = None
 
     def cached(self, op: ops.Op) -> None:
-        self._tell(op, self._title(op) + " ---> Using cache\n")
+        self._tell(op, self._taken(self._numbers.get(op, range(0)), cached=True))
 
     def started(self, op: ops.Op) -> None:
         self._active[op] = []
@@ -62,18 +64,23 @@ class Report:
         text = f" ---> {short(result.chain_id)}\n" if op in self._numbers else ""
         self._tell(op, text)
 
-    def end(self) -> None:
-        """Instructions after the last one that does something to files."""
-        self._say(self._taken(range(len(self._lines))))
+    def end(self, known: bool) -> None:
+        """Instructions after the last one that does something to files; `known`: the image was made before."""
+        self._say(self._taken(range(len(self._lines)), cached=known))
 
     def _title(self, op: ops.Op) -> str:
         return self._taken(self._numbers.get(op, range(0)))
 
-    def _taken(self, numbers: range) -> str:
-        lines = [self._lines[number] or "" for number in numbers]
+    def _taken(self, numbers: range, cached: bool = False) -> str:
+        """Lines that were not told yet. What comes from the cache is said of all but FROM."""
+        told: list[str] = []
         for number in numbers:
+            if line := self._lines[number]:
+                told.append(line)
+                if cached and number not in self._heads:
+                    told.append(" ---> Using cache\n")
             self._lines[number] = None
-        return "".join(lines)
+        return "".join(told)
 
     def _put(self, op: ops.Op, text: str) -> None:
         if op == self._shown:

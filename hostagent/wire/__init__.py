@@ -80,7 +80,7 @@ from hostagent.wire.system import (
     SwarmInfo,
     Version,
 )
-from hostagent.wire.usage import ContainersPruned, DiskUsage
+from hostagent.wire.usage import BuildCache, BuildCachePruned, ContainersPruned, DiskUsage
 from hostagent.wire.volume import Volume, VolumeCreate, VolumeList, VolumesPruned, VolumeUsage
 
 __all__ = [
@@ -90,6 +90,8 @@ __all__ = [
     "AuthConfig",
     "AuthResult",
     "BindOptions",
+    "BuildCache",
+    "BuildCachePruned",
     "Commit",
     "ComponentVersion",
     "Config",

@@ -518,3 +518,11 @@ class FakeBuilds:
             pass
         request.say("Step 1/1 : FROM x\n")
         return Image(f"sha256:{'0' * 64}", self.platform, ImageConfig(), ())
+
+    def usage(self) -> list[wire.BuildCache]:
+        return []
+
+    async def prune(
+        self, everything: bool, keep: int, filters: dict[str, list[str]]
+    ) -> wire.BuildCachePruned:
+        return wire.BuildCachePruned()
