@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import posixpath
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from weakref import WeakValueDictionary
@@ -66,7 +67,11 @@ class ContainerVolumes:
         for mount in inherited.volumes:
             self._volumes.hold(mount.name, container.id)
         container.mounts += inherited
-        taken = container.mounts.destinations | {*host.tmpfs} | {entry.target for entry in host.mounts}
+        taken = (
+            container.mounts.destinations
+            | {*host.tmpfs}
+            | {posixpath.normpath(entry.target) for entry in host.mounts}
+        )
         for wanted in volumespec.declared(container.config.volumes or (), host.volume_driver):
             if wanted.destination not in taken:
                 claimed.append(self._claim(container, wanted))

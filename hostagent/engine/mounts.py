@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 
 import msgspec
 from msgspec.structs import replace
@@ -65,9 +66,9 @@ class Mounts(msgspec.Struct, frozen=True, omit_defaults=True):
     def points(self, host: HostConfig) -> list[MountPoint]:
         """As `inspect` shows them; `--tmpfs` is not among them, `--mount type=tmpfs` is."""
         tmpfs = [
-            MountPoint(type="tmpfs", destination=entry.target, rw=not entry.read_only)
+            MountPoint(type="tmpfs", destination=posixpath.normpath(entry.target), rw=not entry.read_only)
             for entry in host.mounts
-            if entry.type == "tmpfs" and entry.target not in self.destinations
+            if entry.type == "tmpfs"
         ]
         return [*(bind.wire() for bind in self.binds), *(volume.wire() for volume in self.volumes), *tmpfs]
 

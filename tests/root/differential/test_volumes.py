@@ -132,7 +132,7 @@ MOUNTED: list[Host] = [
     {"Mounts": [{"Type": "volume", "Source": "named", "Target": "/x/"}]},
     {"Mounts": [{"Type": "volume", "Target": "/x", "Source": "named", "ReadOnly": True}]},
     {"Mounts": [{"Type": "volume", "Target": "/x"}]},
-    {"Mounts": [{"Type": "tmpfs", "Target": "/x"}]},
+    {"Mounts": [{"Type": "tmpfs", "Target": "/x/"}]},
     {
         "Mounts": [
             {
