@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,6 +14,9 @@ from hostagent.engine.state import State
 from hostagent.errors import EngineError
 from hostagent.runtime import protocol
 from hostagent.wire import ContainerCreate, HostConfig, ProcessConfig
+
+if TYPE_CHECKING:
+    from hostagent.engine.listing import Listed
 
 
 class ExecConfig(msgspec.Struct, frozen=True):
@@ -104,6 +107,8 @@ class Container:
     removing: bool = False
     removal: asyncio.Future[EngineError | None] | None = None
     """Of the last attempt to remove it: done with what went wrong, or None."""
+    listed: Listed | None = None
+    """Its entry of the last list."""
     gone: bool = False
     """Removed: only clients that hear of it late still hold this object."""
 

@@ -23,9 +23,8 @@ from hostagent.image.filejobs import CopyIn, CopyOut, Export, FileJob, Root, Sta
 from hostagent.image.jobs import Done
 
 PIPE = 1 << 20  # bytes; the most that a pipe may have without privilege (pipe(7))
-PIECE = 1 << 18  # bytes read at once
+PIECE = 1 << 20  # bytes read at once
 EXIT_LIMIT = 5.0  # seconds until the exit of a process that is gone is known
-HEAD_LIMIT = 1 << 16  # bytes of the line before a tar: names of PATH_MAX, escaped
 
 
 class Copying:
@@ -105,7 +104,7 @@ class Copying:
         """What a job writes. Its failure is raised at the end of the block, or instead of a line that is missing."""
         source, target = _pipe()
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(HEAD_LIMIT)
+        reader = asyncio.StreamReader(PIECE)
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0)
         )

@@ -8,8 +8,8 @@ DEFAULT = b"\x10\x11"
 """ctrl-p ctrl-q"""
 
 
-def parse(text: str) -> bytes:
-    """The bytes that a terminal sends for them; the default for "". Invalid for what is no key."""
+def parse(text: str, what: str = "detach") -> bytes:
+    """The bytes that a terminal sends for them; the default for "". Raises Invalid, calling them `what` keys."""
     if not text:
         return DEFAULT
     keys = bytearray()
@@ -19,6 +19,6 @@ def parse(text: str) -> bytes:
             continue
         prefix, _, key = part.partition("-")
         if prefix != "ctrl" or len(key) != 1 or not (key.isascii() and (key.isalpha() or key in "@[\\]^_")):
-            raise Invalid(f"invalid detach keys ({text}): Unknown character: '{part}'")
+            raise Invalid(f"Invalid {what} keys ({text}) provided")
         keys.append(ord(key.upper()) & 0x1F)
     return bytes(keys)

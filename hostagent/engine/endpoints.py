@@ -49,7 +49,7 @@ class Endpoints:
 
     def prepare(self, container: Container) -> Endpoint:
         """Lease an address and bind the ports. Conflict when a port is taken; then nothing is kept."""
-        if container.host.network_mode != "bridge":
+        if not _on_bridge(container):
             self._current[container.id] = NOWHERE
             return NOWHERE
         wanted = ports.parse_bindings(container.config, container.host)
@@ -97,7 +97,7 @@ class Endpoints:
     def release(self, container: Container) -> None:
         """Give everything back; what is gone already does not matter."""
         self._current.pop(container.id, None)
-        if container.host.network_mode == "bridge":
+        if _on_bridge(container):
             self._bridge.unpublish(container.id)
             shared = any(guest.state.running for guest in self._containers.guests(container))
             self._bridge.disconnect(container.id, shared)
@@ -105,11 +105,15 @@ class Endpoints:
 
     def adopt(self, container: Container) -> None:
         """A container that ran on while the daemon was away has its lease and its ports still."""
-        if container.host.network_mode != "bridge":
+        if not _on_bridge(container):
             self._current[container.id] = NOWHERE
             return
         interface = self._bridge.allocate(container.id)
         self._current[container.id] = Endpoint(interface, self._bridge.bindings(container.id), ())
+
+
+def _on_bridge(container: Container) -> bool:
+    return container.host.network_mode == "bridge" and not container.config.network_disabled
 
 
 def _wanted_mac(container: Container) -> str | None:

@@ -16,6 +16,7 @@ from hostagent.engine import (
     capabilities,
     events,
     filters,
+    listing,
     merge,
     mountspec,
     names,
@@ -161,14 +162,7 @@ class Engine:
         found = filters.select(self._containers.all(), all, limit, filters_, lookups)
         named = {name: self._image_id(name) for name in {each.config.image for each in found}}
         links = self._links.names()
-        return [
-            views.summary(
-                each,
-                named[each.config.image],
-                links.get(each.id, ()),
-            )
-            for each in found
-        ]
+        return [listing.entry(each, named[each.config.image], links.get(each.id, ())) for each in found]
 
     def _image_id(self, name: str) -> str | None:
         try:

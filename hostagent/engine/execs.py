@@ -39,7 +39,7 @@ class Execs:
         self._must_run(container, reference)
         if not body.cmd:
             raise Invalid("No exec command specified")
-        parse_detach_keys(body.detach_keys)
+        parse_detach_keys(body.detach_keys, "escape")
         config = container.config
         execution = ExecState(
             id=secrets.token_hex(32),
@@ -139,15 +139,16 @@ class Execs:
         container, config = execution.container, execution.config
         assert container.link is not None
         self._tell(execution, "exec_start")
-        height, width = size
+        process = self._process(container, config)
+        if all(size):
+            # The process itself gives it to its terminal, before there is a program that could ask.
+            process["consoleSize"] = {"height": size[0], "width": size[1]}
         message = protocol.Exec(
             exec_id=execution.id,
-            process=self._process(container, config),
+            process=process,
             open_stdin=config.open_stdin,
             config=msgspec.to_builtins(config),
             attach=asdict(attach) if attach else None,
-            height=height,
-            width=width,
         )
         container.link.send(message, passed)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from hostagent.errors import EngineError, Invalid
-from hostagent.runtime import protocol
+from hostagent.runtime import program, protocol
 from hostagent.runtime.program import NOT_INVOCABLE
 
 COMMAND_NOT_FOUND = 127
@@ -58,9 +58,5 @@ def error_of(failure: protocol.StartFailed) -> EngineError:
 
 def exec_error_of(failure: protocol.ExecFailed) -> EngineError:
     """The same for a further process."""
-    if failure.message.startswith(("unable to find ", "Unable to find group ", "uids and gids ")):
-        return EngineError(failure.message)
-    text = (
-        f"OCI runtime exec failed: exec failed: unable to start container process: {failure.message}: unknown"
-    )
-    return Invalid(f"{text}: permission denied" if failure.errno == errno.EISDIR else text)
+    text = program.exec_failure(failure.errno, failure.message)
+    return EngineError(text) if text == failure.message else Invalid(text)

@@ -101,8 +101,9 @@ class Volumes:
 
     async def remove_unused(self, names: Iterable[str]) -> None:
         """Those of `names` that are there and that no container holds."""
-        unused = [self._store.get(name) for name in names if not self._holders.get(name)]
-        await self._remove([volume for volume in unused if volume])
+        found = [self._store.get(name) for name in dict.fromkeys(names) if not self._holders.get(name)]
+        if unused := [volume for volume in found if volume]:
+            await self._remove(unused)
 
     async def _remove(self, volumes: Sequence[Volume]) -> None:
         doomed = [self._store.remove(volume) for volume in volumes]

@@ -89,12 +89,13 @@ def _ended(root: RunningRoot) -> Unavailable:
 
 
 def _leave_out_kernel_files(proc: int) -> None:
-    """Unmount them from this private copy. A mount that is hidden below another cannot be named; it becomes nameable
-    when that one goes, so this is repeated until nothing goes any more: then what is left is out of reach."""
+    """Unmount them from this private copy, outer ones first: those take what is below along, and each that goes costs
+    milliseconds. A mount that is hidden below another cannot be named, but perhaps once that one is gone; so this is
+    repeated until nothing goes any more: then what is left is out of reach."""
     gone = True
-    while gone:
+    while gone and (doomed := _doomed(proc)):
         gone = False
-        for path in reversed(_doomed(proc)):
+        for path in doomed:
             try:
                 libc.umount2(path, c.MNT_DETACH | c.UMOUNT_NOFOLLOW)
                 gone = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from hostagent.runtime import logcompress
@@ -91,41 +92,51 @@ class LogFile:
             start = end
 
     def _append(self, data: bytes) -> None:
+        written = 0
         try:
             written = os.write(self._fd, data)
             if written < len(data):  # a short write on a regular file means that the disk just filled up
                 written += os.write(self._fd, data[written:])
         except OSError:
-            written = 0
+            pass  # counted below
         if written == len(data):
             self._size += written
             return
         self.lost += len(data)
-        try:
-            os.ftruncate(self._fd, self._size)  # a torn entry would spoil those after it
-        except OSError:
-            pass  # no regular file: then nothing of it was kept either
+        if written:
+            # A torn entry would spoil those after it. Not by `_size`: somebody may have emptied the file.
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
 
     def _rotate(self) -> None:
         self._settle()
         path = self._path
         try:
-            # First what may fail: on a full disk the old file goes on.
+            # First what may fail: on a full disk, or without its folder, the old file goes on.
             fresh = self._open(path + ROTATION_SUFFIX, os.O_APPEND | os.O_TRUNC)
         except OSError:
             return
-        if self._max_files < 2:
-            os.unlink(path)
-        else:
-            extension = ".gz" if self._compress else ""
-            for number in range(self._max_files - 1, 1, -1):
-                _move(f"{path}.{number - 1}{extension}", f"{path}.{number}{extension}")
-            _move(path, f"{path}.1")
-        os.rename(path + ROTATION_SUFFIX, path)
+        try:
+            self._make_way()
+            os.rename(path + ROTATION_SUFFIX, path)
+        except OSError:
+            os.close(fresh)
+            return
         os.close(self._fd)
         self._fd, self._size = fresh, 0
         if self._compress:
             self._compressor = logcompress.start(f"{path}.1")
+
+    def _make_way(self) -> None:
+        """Each file takes the next number; the one with the highest goes. A reader counts on one event for `path`."""
+        path = self._path
+        if self._max_files < 2:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        extension = ".gz" if self._compress else ""
+        for number in range(self._max_files - 1, 1, -1):
+            _move(f"{path}.{number - 1}{extension}", f"{path}.{number}{extension}")
+        _move(path, f"{path}.1")
 
     def _settle(self) -> None:
         """Until the file before is compressed: its name is needed again."""
@@ -139,7 +150,5 @@ class LogFile:
 
 
 def _move(source: str, target: str) -> None:
-    try:
+    with suppress(FileNotFoundError):  # not so many yet, or somebody took it away
         os.rename(source, target)
-    except FileNotFoundError:
-        pass  # not so many yet

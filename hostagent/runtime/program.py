@@ -17,6 +17,9 @@ NOT_INVOCABLE = frozenset({errno.EACCES, errno.EISDIR, errno.ENOEXEC, errno.EPER
 """The program is there but cannot be run: exit code 126; any other error before it runs is 127 (POSIX shell)."""
 
 
+_FOUND_BEFORE = ("unable to find ", "Unable to find group ", "uids and gids ")
+_RELATIVE = "config.json: process.cwd must be absolute"
+
 EXEC_FAILED = 126
 """dockerd's exit code of every exec that could not be started, whatever the reason."""
 
@@ -126,3 +129,13 @@ def _bytes(text: str) -> bytes:
 def _text(error: OSError) -> str:
     """Go writes the same words in lower case, and Docker's users match on them."""
     return os.strerror(error.errno or 0).lower()
+
+
+def exec_failure(number: int, text: str) -> str:
+    """What dockerd and runc say of a further process that could not be started because of `text` (errno `number`)."""
+    if text.startswith(_FOUND_BEFORE):
+        return text  # by dockerd itself, before any runtime
+    if text.startswith(_RELATIVE):
+        return "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown"
+    end = ": permission denied" if number == errno.EISDIR else ""
+    return f"OCI runtime exec failed: exec failed: unable to start container process: {text}: unknown{end}"

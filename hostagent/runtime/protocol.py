@@ -145,8 +145,6 @@ class Exec(Message):
     """What `exec inspect` echoes; kept for a daemon that comes later."""
     attach: dict[str, Any] | None = None
     """Fields of Attach."""
-    height: int = 0
-    width: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,10 +83,7 @@ class Execution:
             data, received = b"", []
         message = messages.decode(data) if data else None
         if isinstance(message, messages.Console):
-            (master,) = received
-            if self._message.height and self._message.width:
-                pty.set_size(master, self._message.height, self._message.width)
-            self._master = master
+            (self._master,) = received
             return
         self._loop.unwatch(channel.fileno())
         channel.close()
@@ -134,10 +131,8 @@ class Execution:
         if client >= 0:
             # The client sees the reason where the output would have been, as with dockerd.
             attach = protocol.Attach(**(self._message.attach or {}))
-            line = f"OCI runtime exec failed: exec failed: unable to start container process: {text}: unknown\r\n"
-            self.session.attach(
-                client, ["stdout"], False, attach.multiplexed, replay=[("stdout", line.encode())]
-            )
+            line = f"{program.exec_failure(errno, text)}\r\n".encode()
+            self.session.attach(client, ["stdout"], False, attach.multiplexed, replay=[("stdout", line)])
         self._on_idle()
 
     def _ended(self) -> None:

@@ -114,9 +114,16 @@ class OverlayRoot:
         folders = [*self.lower, *({os.path.dirname(path) for path in (self.upper, self.work) if path})]
         for folder in folders:
             with owned(libc.open_tree(c.AT_FDCWD, folder, c.OPEN_TREE_CLONE)) as tree:
-                libc.mount_setattr(
-                    tree, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_IDMAP, userns_fd=user_namespace
-                )
+                try:
+                    libc.mount_setattr(
+                        tree, "", c.AT_EMPTY_PATH, attr_set=c.MOUNT_ATTR_IDMAP, userns_fd=user_namespace
+                    )
+                except OSError as error:
+                    text = (
+                        f"the file system of {folder} cannot show other owners ({os.strerror(error.errno or 0)}): a "
+                        "user namespace needs Linux 5.19 with ext4, xfs or btrfs there; --userns host does without"
+                    )
+                    raise StartError("mount", error.errno or 0, text) from None
                 libc.move_mount(tree, "", c.AT_FDCWD, folder, c.MOVE_MOUNT_F_EMPTY_PATH)
 
 

@@ -78,6 +78,16 @@ class VolumeStore:
         if not name:
             name = secrets.token_hex(32)
             labels = {**(labels or {}), ANONYMOUS_LABEL: ""}
+        volume = Volume(name, time.time_ns(), labels, options)
+        place = self._make_directory(name)
+        try:
+            self._insert(volume, making)
+        except BaseException:
+            self._remove_tree(os.fsencode(place))
+            raise
+        return volume
+
+    def _make_directory(self, name: str) -> Path:
         place = self._directory / name
         try:
             place.mkdir(mode=0o701)
@@ -85,13 +95,13 @@ class VolumeStore:
             os.chown(place / DATA, *self._owner)
             os.chmod(place / DATA, 0o755)  # noqa: S103  # for containers of every user, whatever the umask
         except OSError as error:
+            if not isinstance(error, FileExistsError) and os.path.isdir(place):
+                self._remove_tree(os.fsencode(place))
             reason = (error.strerror or str(error)).lower()
             raise EngineError(
                 f"create {name}: error while creating volume root path '{place}': mkdir {place}: {reason}"
             ) from error
-        volume = Volume(name, time.time_ns(), labels, options)
-        self._insert(volume, making)
-        return volume
+        return place
 
     def _insert(self, volume: Volume, making: str | None) -> None:
         self._database.execute(

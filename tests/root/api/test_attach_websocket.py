@@ -104,6 +104,15 @@ def test_logs_and_no_stream(engine: Engine) -> None:
         assert client.receive()[0] == CLOSE
 
 
+def test_logs_of_what_has_not_run_yet(engine: Engine) -> None:
+    """A start right behind an attach that also wants the log: nothing is missed."""
+    engine.ok("create", "--name", "box", "busybox", "echo", "hello")
+    with attached(engine, "/v1.44/containers/box/attach/ws?logs=1&stream=1&stdout=1") as client:
+        assert engine.api("POST", "/containers/box/start").status == 204
+        client.until(b"hello\n")
+        assert client.receive()[0] == CLOSE
+
+
 def test_a_client_that_closes(engine: Engine) -> None:
     """Its close is answered, and the container goes on."""
     engine.ok("run", "-d", "-i", "-t", "--name", "box", "busybox", "cat")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.servers.engine import Engine
 
@@ -23,6 +24,13 @@ def neutral(text: str) -> str:
     for pattern, instead in _VARYING:
         text = pattern.sub(instead, text)
     return text
+
+
+def long_after(count: int, cases: list[list[str]]) -> list[ParameterSet]:
+    """Cases of one kind: the first `count` in every run, the rest in the long one."""
+    return [
+        pytest.param(case, marks=[pytest.mark.long] if at >= count else []) for at, case in enumerate(cases)
+    ]
 
 
 @pytest.fixture

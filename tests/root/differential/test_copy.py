@@ -207,11 +207,12 @@ def test_put(both: tuple[Engine, Engine]) -> None:
     told: list[dict[str, tuple[int, str, str]]] = []
     for engine in both:
         engine.ok("run", "-d", "--name", "box", "-u", "www", "busybox", "sleep", "600")
+        engine.ok("exec", "-u", "0", "box", "sh", "-c", FILES)
         made = {}
         for what, query in PUTS:
-            engine.ok("exec", "-u", "0", "box", "sh", "-c", f"rm -rf /data /x /y; {FILES}")
             put = call(engine, "PUT", f"containers/box/archive?path=/data{query}", archive(MEMBERS[what]))
-            shown = engine.docker("exec", "-u", "0", "box", "sh", "-c", SHOW).out
+            again = f"{SHOW}; cd /; rm -rf /data /x /y; {FILES}"
+            shown = engine.docker("exec", "-u", "0", "box", "sh", "-c", again).out
             made[what + query] = (put.status, put.message, shown)
         told.append(made)
     theirs, ours = told
@@ -266,6 +267,11 @@ def test_with_the_cli(prepared: tuple[Engine, Engine], same: Same) -> None:
         "-c",
         "find /tree /copied /tmp | sort | xargs stat -c '%n %a %u:%g %s'",
     )
+    same("pause", "box")
+    for argv in (("SHARE/tree/run", "box:/tmp/while-paused"), ("box:/tmp/while-paused", "SHARE/paused")):
+        theirs, ours = (copied(engine, *argv) for engine in prepared)
+        assert ours == theirs and ours[0] == 0, argv
+    same("unpause", "box")
 
 
 def test_a_tar_through_standard_streams(prepared: tuple[Engine, Engine], same: Same) -> None:

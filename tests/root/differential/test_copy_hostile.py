@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import io
 import os
-import signal
 import tarfile
 import threading
 import time
@@ -169,7 +168,7 @@ def test_a_daemon_that_is_killed_takes_its_helpers_along(daemon: Daemon) -> None
     connection, answer = begin_get(engine, "/big")
     answer.read(1 << 16)
     (helper,) = helpers(daemon)
-    os.kill(daemon.pid, signal.SIGKILL)
+    daemon.kill()
     until(lambda: not command_line(helper), "the helper is left")
     answer.close()
     connection.close()

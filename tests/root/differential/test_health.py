@@ -189,6 +189,23 @@ def test_a_restart_begins_anew(engine: Engine) -> None:
     assert engine.inspect("box", STREAK) == "0"
 
 
+def test_a_paused_container_is_not_checked(both: tuple[Engine, Engine], same: Same) -> None:
+    """Docker calls it unhealthy, without an event; the next good check makes it healthy, with one."""
+    for engine in both:
+        run(engine, "--health-cmd", "true")
+    for engine in both:
+        engine.wait_for("box", STATUS, "healthy")
+        engine.ok("pause", "box")
+    same("inspect", "-f", f"{{{{.State.Status}}}} {STATUS} {STREAK}", "box")
+    same("ps", "--format", "{{.Names}}", "--filter", "health=unhealthy")
+    for engine in both:
+        before = engine.inspect("box", "{{json .State.Health.Log}}")
+        assert engine.ok("ps", "--format", "{{.Status}}").endswith("(Paused)")
+        assert engine.inspect("box", "{{json .State.Health.Log}}") == before
+        engine.ok("unpause", "box")
+        engine.wait_for("box", STATUS, "healthy")
+
+
 def test_the_users_rights_and_environment(both: tuple[Engine, Engine]) -> None:
     outputs = []
     for engine in both:
@@ -212,3 +229,14 @@ def test_checks_go_on_with_the_next_daemon(daemon: Daemon) -> None:
     deadline = time.monotonic() + 10
     while engine.ok("exec", "slow", "ps").count("sleep 55") > 1:
         assert time.monotonic() < deadline
+
+
+def test_what_is_known_of_an_ended_one_outlasts_the_daemon(daemon: Daemon) -> None:
+    engine = daemon.engine
+    run(engine, "--health-cmd", "echo fine")
+    engine.wait_for("box", STATUS, "healthy")
+    engine.ok("kill", "box")
+    seen = engine.inspect("box", "{{json .State.Health}}")
+    daemon.kill()
+    daemon.start()
+    assert engine.inspect("box", "{{json .State.Health}}") == seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.root.differential.conftest import Same
+from tests.root.differential.conftest import Same, long_after
 from tests.servers.engine import Engine
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -81,18 +81,31 @@ def test_sysctls_of_the_host(both: tuple[Engine, Engine], host: dict[str, object
 
 @pytest.mark.parametrize(
     "options",
-    [
-        ["--hostname", "box.example.org"],
-        ["--hostname", "box", "--domainname", "example.org"],
-        ["--network", "none"],
-        ["--network", "none", "--hostname", "box"],
-        ["--network", "host", "--hostname", "box"],
-        ["--uts", "host", "--domainname", "example.org"],
-    ],
+    long_after(
+        3,
+        [
+            ["--hostname", "box", "--domainname", "example.org"],
+            ["--uts", "host", "--domainname", "example.org"],
+            ["--network", "none"],
+            ["--hostname", "box.example.org"],
+            ["--network", "none", "--hostname", "box"],
+            ["--network", "host", "--hostname", "box"],
+        ],
+    ),
 )
 def test_host_names(same: Same, options: list[str]) -> None:
     script = "hostname; cat /etc/hostname; cat /proc/sys/kernel/domainname; echo $HOSTNAME"
     same("run", "--rm", *options, "busybox", "sh", "-c", script)
+
+
+def test_no_network_at_all(both: tuple[Engine, Engine]) -> None:
+    told = []
+    for engine in both:
+        script = "ls /sys/class/net; hostname | wc -c"
+        body = {"Image": "busybox", "Cmd": ["sh", "-c", script], "NetworkDisabled": True}
+        assert engine.api("POST", "/v1.44/containers/create?name=box", body).status == 201
+        told.append(engine.ok("start", "-a", "box"))
+    assert told[0] == told[1]
 
 
 def test_the_size_of_a_console(both: tuple[Engine, Engine]) -> None:

@@ -94,14 +94,7 @@ def test_export(both: tuple[Engine, Engine], same: Same) -> None:
     same("export", "ghost")
 
 
-CONFIG = (
-    "{{json .Config.Env}} {{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Config.Labels}}"
-    " {{.Config.User}}"
-)
-MORE = (
-    "{{json .Config.ExposedPorts}} {{json .Config.Volumes}} {{.Config.WorkingDir}} {{.Config.StopSignal}}"
-    " {{json .Config.OnBuild}} {{json .Config.Healthcheck}} {{.Author}} {{.Comment}} {{len .RootFS.Layers}}"
-)
+CONFIG = ("Env", "Cmd", "Entrypoint", "Labels", "User", "ExposedPorts", "Volumes", "WorkingDir")
 CHANGE_SETS = (
     (),
     ("CMD echo shell form",),
@@ -138,6 +131,17 @@ WRONG_CHANGES = (
 )
 
 
+def committed(engine: Engine, name: str) -> list[object]:
+    """What an image says of itself, as far as two hosts can agree on it."""
+    image = engine.api("GET", f"/v1.44/images/{name}/json").body
+    assert isinstance(image, dict)
+    config = image["Config"]
+    more = [config.get(key) for key in CONFIG] + [
+        config.get(key) for key in ("StopSignal", "OnBuild", "Healthcheck")
+    ]
+    return [*more, image["Author"], image["Comment"], len(image["RootFS"]["Layers"])]
+
+
 def test_commit(both: tuple[Engine, Engine], same: Same) -> None:
     same(
         "run", "-d", "--name", "box", "-e", "OWN=1", "-l", "l=m", "--expose", "99", "busybox", "sleep", "600"
@@ -146,8 +150,8 @@ def test_commit(both: tuple[Engine, Engine], same: Same) -> None:
     for number, changes in enumerate(CHANGE_SETS):
         options = [word for change in changes for word in ("--change", change)]
         same("commit", *options, "box", f"made:{number}")
-        same("image", "inspect", "-f", CONFIG, f"made:{number}")
-        same("image", "inspect", "-f", MORE, f"made:{number}")
+        theirs, ours = (committed(engine, f"made:{number}") for engine in both)
+        assert ours == theirs, changes
     same("run", "--rm", "made:0", "sh", "-c", "cat /kept; ls /bin/tac; stat -c '%a' /home")
     same("run", "--rm", "made:2", "echo $0 in shell")
     same("commit", "-p=false", "-m", "message", "-a", "author", "box")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.root.differential.conftest import Same
+from tests.root.differential.conftest import Same, long_after
 from tests.servers.engine import Engine
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -53,12 +53,14 @@ DEPTHS = [
 MODES = ["rprivate", "private", "rslave", "slave", "rshared", "shared"]
 
 
+@pytest.mark.long
 def test_how_deep_a_bind_goes(mounted: Both, same: Same) -> None:
     script = "touch /t/a 2>&1; touch /t/below/b 2>&1; grep -c ' /t[ /]' /proc/self/mountinfo; rm -f /t/a /t/below/b"
     for options in DEPTHS:
         same("run", "--rm", *options, "busybox", "sh", "-c", script)
 
 
+@pytest.mark.long
 def test_propagation(mounted: Both, same: Same) -> None:
     show = "sed -n 's/^.* \\(\\/t\\|\\/t\\/below\\) [^ ]* \\([a-z]*\\).*/\\1 \\2/p' /proc/self/mountinfo"
     for mode in MODES:
@@ -126,22 +128,25 @@ def test_mounts_by_the_api(both: Both, mount: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        ["--tmpfs", "/t:odd"],
-        ["--tmpfs", "/t:odd=1"],
-        ["--tmpfs", "relative"],
-        ["--tmpfs", "/"],
-        ["-v", "/tmp:/t:odd"],
-        ["-v", "/tmp:/t:ro,rw"],
-        ["-v", "/tmp:/"],
-        ["-v", "/tmp:relative"],
-        ["-v", ":/t"],
-        ["-v", "/tmp:/t:ro:x"],
-        ["-v", "/tmp:/t", "--mount", "type=bind,src=/tmp,dst=/t"],
-        ["--mount", "type=bind,src=/tmp,dst=/t", "--mount", "type=tmpfs,dst=/t"],
-        ["--tmpfs", "/t", "--mount", "type=tmpfs,dst=/t"],
-        ["-v", "/tmp:/etc", "-v", "SHARE/users:/etc/passwd"],
-    ],
+    long_after(
+        6,
+        [
+            ["--tmpfs", "/t:odd"],
+            ["--tmpfs", "/t:odd=1"],
+            ["--tmpfs", "relative"],
+            ["--tmpfs", "/"],
+            ["-v", "/tmp:/t:odd"],
+            ["-v", "/tmp:/t:ro,rw"],
+            ["-v", "/tmp:/"],
+            ["-v", "/tmp:relative"],
+            ["-v", ":/t"],
+            ["-v", "/tmp:/t:ro:x"],
+            ["-v", "/tmp:/t", "--mount", "type=bind,src=/tmp,dst=/t"],
+            ["--mount", "type=bind,src=/tmp,dst=/t", "--mount", "type=tmpfs,dst=/t"],
+            ["--tmpfs", "/t", "--mount", "type=tmpfs,dst=/t"],
+            ["-v", "/tmp:/etc", "-v", "SHARE/users:/etc/passwd"],
+        ],
+    ),
 )
 def test_mounts_by_the_client(both: Both, same: Same, options: list[str]) -> None:
     for engine in both:

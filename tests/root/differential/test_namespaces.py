@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.root.differential.conftest import Same
+from tests.root.differential.conftest import Same, long_after
 from tests.servers.engine import Engine
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -89,22 +89,25 @@ def test_own_memory_segments_are_not_joined(same: Same) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        ["--network", "container:ghost"],
-        ["--pid", "container:ghost"],
-        ["--ipc", "container:ghost"],
-        ["--network", "container:off"],
-        ["--pid", "container:off"],
-        ["--ipc", "container:off"],
-        ["--network", "container:off", "--hostname", "x"],
-        ["--network", "container:off", "-p", "80:80"],
-        ["--network", "container:off", "--expose", "80"],
-        ["--network", "container:off", "--dns", "1.1.1.1"],
-        ["--network", "container:off", "--add-host", "a:1.1.1.1"],
-        ["--network", "container:off", "--link", "off:off"],
-        ["--network", "host", "--link", "off:off"],
-        ["--uts", "host", "--hostname", "x"],
-    ],
+    long_after(
+        8,
+        [
+            ["--network", "container:ghost"],
+            ["--pid", "container:ghost"],
+            ["--ipc", "container:ghost"],
+            ["--network", "container:off"],
+            ["--pid", "container:off"],
+            ["--ipc", "container:off"],
+            ["--network", "container:off", "--hostname", "x"],
+            ["--network", "container:off", "-p", "80:80"],
+            ["--network", "container:off", "--expose", "80"],
+            ["--network", "container:off", "--dns", "1.1.1.1"],
+            ["--network", "container:off", "--add-host", "a:1.1.1.1"],
+            ["--network", "container:off", "--link", "off:off"],
+            ["--network", "host", "--link", "off:off"],
+            ["--uts", "host", "--hostname", "x"],
+        ],
+    ),
 )
 def test_what_cannot_be_shared(same: Same, options: list[str]) -> None:
     same("create", "--name", "off", "busybox", "true")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.root.differential.conftest import Same
+from tests.root.differential.conftest import Same, long_after
 from tests.servers.engine import Engine
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
@@ -17,25 +17,28 @@ STATUS = "grep -E 'Cap|NoNewPrivs|Seccomp:|Groups' /proc/self/status"
 
 @pytest.mark.parametrize(
     "options",
-    [
-        [],
-        ["--privileged"],
-        ["-u", "www"],
-        ["--cap-add", "net_admin", "--cap-drop", "CAP_CHOWN"],
-        ["--cap-drop", "all"],
-        ["--cap-drop", "ALL", "--cap-add", "chown"],
-        ["--cap-add", "ALL", "--cap-drop", "mknod"],
-        ["--security-opt", "no-new-privileges"],
-        ["--security-opt", "no-new-privileges=false"],
-        ["--security-opt", "seccomp=unconfined"],
-        ["--security-opt", "seccomp=builtin"],
-        ["--security-opt", "label=disable"],
-        ["--security-opt", "apparmor=ghost"],
-        ["--group-add", "staff", "--group-add", "4711"],
-        ["--group-add", "ghosts"],
-        ["--group-add", "99999999999"],
-        ["--group-add", "staff", "-u", "1234:33"],
-    ],
+    long_after(
+        6,
+        [
+            ["--privileged"],
+            ["-u", "www"],
+            ["--cap-add", "net_admin", "--cap-drop", "CAP_CHOWN"],
+            ["--cap-drop", "ALL", "--cap-add", "chown"],
+            ["--security-opt", "no-new-privileges"],
+            ["--group-add", "staff", "--group-add", "4711"],
+            [],
+            ["--cap-drop", "all"],
+            ["--cap-add", "ALL", "--cap-drop", "mknod"],
+            ["--security-opt", "no-new-privileges=false"],
+            ["--security-opt", "seccomp=unconfined"],
+            ["--security-opt", "seccomp=builtin"],
+            ["--security-opt", "label=disable"],
+            ["--security-opt", "apparmor=ghost"],
+            ["--group-add", "ghosts"],
+            ["--group-add", "99999999999"],
+            ["--group-add", "staff", "-u", "1234:33"],
+        ],
+    ),
 )
 def test_rights(same: Same, options: list[str]) -> None:
     same("run", "--rm", *options, "busybox", "sh", "-c", f"id; {STATUS}")
@@ -61,17 +64,20 @@ done < /proc/self/mountinfo | grep -v -e ' cgroup' -e /proc/interrupts | sed \
 
 @pytest.mark.parametrize(
     "options",
-    [
-        [],
-        ["--privileged"],
-        ["--read-only"],
-        ["--ipc", "none"],
-        ["--tmpfs", "/x"],
-        ["--tmpfs", "/x:size=1m,mode=700,exec,uid=33"],
-        ["--read-only", "--tmpfs", "/tmp"],
-        ["--mount", "type=tmpfs,dst=/x,tmpfs-size=1m,tmpfs-mode=1770"],
-        ["--tmpfs", "/dev/shm"],
-    ],
+    long_after(
+        3,
+        [
+            ["--privileged"],
+            ["--read-only", "--tmpfs", "/tmp"],
+            ["--tmpfs", "/x:size=1m,mode=700,exec,uid=33"],
+            [],
+            ["--read-only"],
+            ["--ipc", "none"],
+            ["--tmpfs", "/x"],
+            ["--mount", "type=tmpfs,dst=/x,tmpfs-size=1m,tmpfs-mode=1770"],
+            ["--tmpfs", "/dev/shm"],
+        ],
+    ),
 )
 def test_mounts(same: Same, options: list[str]) -> None:
     masked = "cat /proc/kcore | wc -c; ls /sys/firmware | wc -l; touch /proc/sys/kernel/x 2>&1; stat -c '%a %U' /x /tmp"
@@ -103,18 +109,21 @@ DEV = "ls -l /dev | sed 's/ [A-Z][a-z][a-z] .*:[0-9]* / /' | sort"
 
 @pytest.mark.parametrize(
     "options",
-    [
-        [],
-        ["--device", "/dev/zero:/dev/nothing"],
-        ["--device", "/dev/zero:/dev/nothing:r"],
-        ["--device", "/dev/ghost"],
-        ["--device", "/etc/passwd"],
-        ["--device", "/tmp"],
-        ["--device", "/dev/zero:/dev/nothing:odd"],
-        ["--gpus", "all"],
-        ["--device-cgroup-rule", "c 10:229 rwm"],
-        ["--device-cgroup-rule", "c 10:* r", "--device-cgroup-rule", "b 7:0 w"],
-    ],
+    long_after(
+        5,
+        [
+            ["--device", "/dev/zero:/dev/nothing:r"],
+            ["--device", "/dev/ghost"],
+            ["--gpus", "all"],
+            ["--device-cgroup-rule", "c 10:* r", "--device-cgroup-rule", "b 7:0 w"],
+            ["--device", "/tmp"],
+            [],
+            ["--device", "/dev/zero:/dev/nothing"],
+            ["--device", "/etc/passwd"],
+            ["--device", "/dev/zero:/dev/nothing:odd"],
+            ["--device-cgroup-rule", "c 10:229 rwm"],
+        ],
+    ),
 )
 def test_devices(same: Same, options: list[str]) -> None:
     same("run", "--rm", *options, "busybox", "sh", "-c", f"{DEV}; cat /dev/nothing | head -c 3 | wc -c")
@@ -178,11 +187,17 @@ PROFILES = {
         ],
     ),
     "killing": _profile("SCMP_ACT_ALLOW", syscalls=[{"names": ["mkdir"], "action": "SCMP_ACT_KILL_PROCESS"}]),
-    "nothing": "{}",
 }
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "included",
+        "argument",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("mkdir", "name", "killing")),
+    ],
+)
 def test_own_seccomp_profile(same: Same, tmp_path: Path, name: str) -> None:
     file = tmp_path / "profile.json"
     file.write_text(PROFILES[name])

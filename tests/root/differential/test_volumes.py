@@ -333,3 +333,16 @@ def test_events(both: tuple[Engine, Engine]) -> None:
     assert [sorted(lines) for lines in told][1] == sorted(told[0])
     order = [[line.split(" {")[0] for line in lines] for lines in told]
     assert order[1] == order[0]
+
+
+def test_copying_into_a_volume_of_a_stopped_container(both: tuple[Engine, Engine], same: Same) -> None:
+    for engine in both:
+        (engine.share / "file").write_text("hello")
+    same("create", "--name", "stopped", "-v", "data:/data", "-v", "shown:/shown:ro", "busybox")
+    same("cp", "-q", "SHARE/file", "stopped:/data/")
+    same("cp", "-q", "SHARE/file", "stopped:/shown/")
+    same("run", "--rm", "-v", "data:/x", "busybox", "cat", "/x/file")
+    for name in ("data", "shown"):
+        for engine in both:
+            engine.ok("run", "--rm", "-v", f"{name}:/x", "busybox", "touch", f"/x/{name}")
+    same("cp", "-q", "stopped:/data/file", "-")

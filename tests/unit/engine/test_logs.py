@@ -238,6 +238,26 @@ async def test_follow_ends_with_the_container(tmp_path: Path) -> None:
     assert [entry.text for some in seen for entry in some] == [b"first\n", b"second\n", b"last\n"]
 
 
+@pytest.mark.parametrize("max_files", [1, 3])
+async def test_whoever_meddles_with_the_files_harms_nobody(tmp_path: Path, max_files: int) -> None:
+    """People empty logs, and remove them."""
+    path = tmp_path / "folder" / "log"
+    path.parent.mkdir()
+    log = opened(path, rotation=(500, max_files, False))
+    log.write("stdout", b"a\n" * 4)
+    os.truncate(path, 0)
+    log.write("stdout", b"b\n")
+    assert await collect(path, max_files=max_files) == b"b\n"
+    path.unlink()
+    log.write("stdout", b"c\n" * 20)
+    assert (await collect(path, max_files=max_files)).startswith(b"c\n")
+    for file in path.parent.iterdir():
+        file.unlink()
+    path.parent.rmdir()
+    log.write("stdout", b"d\n" * 100)
+    log.close()
+
+
 @given(st.integers(min_value=1, max_value=4_000_000_000 * 10**9))
 def test_timestamps_round_trip(time_ns: int) -> None:
     assert parse_rfc3339(rfc3339(time_ns)) == time_ns

@@ -77,7 +77,7 @@ def test_deeper_than_any_path(tmp_path: Path) -> None:
     """No recursion, and what no path can name is left out."""
     upper = make(tmp_path / "upper", {})
     fd = os.open(upper, os.O_RDONLY)
-    for _ in range(1300):
+    for _ in range(1100):
         os.mkdir("d" * 3, dir_fd=fd)
         below = os.open("d" * 3, os.O_RDONLY, dir_fd=fd)
         os.close(fd)

@@ -194,3 +194,17 @@ def test_a_name_that_the_file_system_does_not_take(tmp_path: Path) -> None:
         with pytest.raises(EngineError, match="file name too long"):
             store.create("n" * 256, None, None)
         assert store.all() == []
+
+
+def test_a_directory_without_a_row_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(tmp_path) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "execute", _full)
+            with pytest.raises(EngineError, match="full"):
+                store.create("data", None, None)
+        assert list((tmp_path / "volumes").iterdir()) == []
+        store.create("data", None, None)
+
+
+def _full(self: Database, sql: str, parameters: object = ()) -> None:
+    raise EngineError("the disk is full")
