@@ -63,15 +63,12 @@ class ContainerVolumes:
         host = container.host
         container.mounts = Mounts(mountspec.parse_binds(host))
         claimed = [self._claim(container, wanted) for wanted in volumespec.wanted(host)]
-        inherited = self._inherited(host).without(container.mounts.destinations)
+        mounted = {posixpath.normpath(entry.target) for entry in host.mounts}
+        inherited = self._inherited(host).without(container.mounts.destinations | mounted)
         for mount in inherited.volumes:
             self._volumes.hold(mount.name, container.id)
         container.mounts += inherited
-        taken = (
-            container.mounts.destinations
-            | {*host.tmpfs}
-            | {posixpath.normpath(entry.target) for entry in host.mounts}
-        )
+        taken = container.mounts.destinations | mounted | {*host.tmpfs}
         for wanted in volumespec.declared(container.config.volumes or (), host.volume_driver):
             if wanted.destination not in taken:
                 claimed.append(self._claim(container, wanted))
