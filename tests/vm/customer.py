@@ -43,7 +43,7 @@ class Customer:
     def pymachine(self, *argv: str, timeout: float = 300) -> Done:
         return self._run([sys.executable, "-m", "machine.cli.main", *argv], None, timeout, {})
 
-    def docker(self, *argv: str, stdin: str | None = None, timeout: float = 120) -> Done:
+    def docker(self, *argv: str, stdin: str | None = None, timeout: float = 300) -> Done:
         """Never raises on a failing exit code."""
         return self._run([str(self.docker_cli), *argv], stdin, timeout, {"DOCKER_HOST": self.docker_host})
 
@@ -81,7 +81,7 @@ class Customer:
         """What a shell line prints in a new container that has to end with 0."""
         return self.run("run", "--rm", *options, "busybox", "sh", "-c", command)
 
-    def until(self, condition: Callable[[], bool], patience: float = 120) -> None:
+    def until(self, condition: Callable[[], bool], patience: float = 300) -> None:
         """Waits for it; AssertionError after `patience` seconds."""
         end = time.monotonic() + patience
         while not condition():
