@@ -19,7 +19,7 @@ from hostagent.engine.events import EventBus
 from hostagent.engine.roots import Roots
 from hostagent.errors import Conflict, NotFound, Unavailable
 from hostagent.image.crewpool import CrewPool
-from hostagent.image.filejobs import CopyIn, CopyOut, Export, FileJob, Root, StatPath
+from hostagent.image.filejobs import CopyIn, CopyOut, Export, FileJob, Root, StatPath, StoppedRoot
 from hostagent.image.jobs import Done
 
 PIPE = 1 << 20  # bytes; the most that a pipe may have without privilege (pipe(7))
@@ -156,7 +156,8 @@ class Copying:
 
     async def _visit(self, container: Container, job: Callable[[Root, str], FileJob], pipe: str) -> None:
         async with self._roots.visit(container) as root, self._crews.crew() as crew:
-            await crew.run(job(root, pipe), Done)
+            # Who starts the container next mounts its layers again.
+            await crew.run(job(root, pipe), Done, to_its_end=isinstance(root, StoppedRoot))
 
 
 def _pipe() -> tuple[int, int]:

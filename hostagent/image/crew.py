@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from hostagent.errors import EngineError
-from hostagent.image.jobs import Answer, Cancel, Failed, Job, Message, Request, Step
+from hostagent.image.jobs import Answer, Cancel, Ended, Failed, Job, Message, Request, Step
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 Heard = Callable[[Step], None]
@@ -25,6 +25,7 @@ class Crew:
     def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder()
         self._jobs: dict[int, tuple[asyncio.Future[Answer], Heard | None]] = {}
+        self._to_their_end: set[int] = set()
         self._last = 0
         self._gone = False
 
@@ -57,10 +58,12 @@ class Crew:
     def pid(self) -> int:
         return self._process.pid
 
-    async def run(self, job: Job, answer: type[AnswerT], heard: Heard | None = None) -> AnswerT:
-        """Run one job to its end. Raises what the job raised, as a class of hostagent.errors.
+    async def run(
+        self, job: Job, answer: type[AnswerT], heard: Heard | None = None, *, to_its_end: bool = False
+    ) -> AnswerT:
+        """Run one job. Raises what the job raised, as a class of hostagent.errors.
 
-        When it is cancelled, the job is dead before this ends.
+        With `to_its_end`, and when it is cancelled, its process is gone afterwards, and its mounts with it.
         """
         if self._gone:
             raise EngineError(_GONE)
@@ -68,6 +71,8 @@ class Crew:
         number = self._last
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._jobs[number] = (future, heard)
+        if to_its_end:
+            self._to_their_end.add(number)
         stdin = self._process.stdin
         assert stdin is not None
         stdin.write(self._encoder.encode(Request(number, job)) + b"\n")
@@ -75,11 +80,13 @@ class Crew:
             await asyncio.wait({future})
             result = future.result()
         except asyncio.CancelledError:
+            self._to_their_end.add(number)
             stdin.write(self._encoder.encode(Cancel(number)) + b"\n")
             await asyncio.wait({future})
             raise
         finally:
             self._jobs.pop(number, None)
+            self._to_their_end.discard(number)
             if future.done() and not future.cancelled():
                 future.exception()  # whoever cancelled does not ask for it
         assert isinstance(result, answer)
@@ -89,6 +96,7 @@ class Crew:
         decoder = msgspec.json.Decoder(Message)
         stdout = self._process.stdout
         assert stdout is not None
+        reports: dict[int, Answer | Failed] = {}
         async for line in stdout:
             message = decoder.decode(line)
             future, heard = self._jobs.get(message.number, (None, None))
@@ -97,11 +105,20 @@ class Crew:
             if isinstance(message.report, Step):
                 if heard is not None:
                     heard(message.report)
-            elif isinstance(message.report, Failed):
-                future.set_exception(message.report.error())
+            elif isinstance(message.report, Ended):
+                self._settle(future, reports.pop(message.number, Failed("EngineError", message.report.how)))
+            elif message.number in self._to_their_end:
+                reports[message.number] = message.report
             else:
-                future.set_result(message.report)
+                self._settle(future, message.report)
         self._gone = True
         for future, _ in self._jobs.values():
             if not future.done():
                 future.set_exception(EngineError(_GONE))
+
+    @staticmethod
+    def _settle(future: asyncio.Future[Answer], report: Answer | Failed) -> None:
+        if isinstance(report, Failed):
+            future.set_exception(report.error())
+        else:
+            future.set_result(report)

@@ -200,8 +200,14 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
         return errors.EngineError(self.text)
 
 
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """Always the last message: a job's process is gone, and its mounts with it. `how` = why it gave no answer."""
+
+    how: str = ""
+
+
 Answer = Applied | Scanned | Packed | Resolved | Opened | Pushed | Done | Digested | Finished
-Report = Answer | Step | Failed
+Report = Answer | Step | Failed | Ended
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
@@ -212,7 +218,7 @@ class Request(msgspec.Struct, frozen=True, tag=True):
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
-    """The other: kill a job. Its last message is a Failed then, unless it was done already."""
+    """The other: kill a job."""
 
     number: int
 

@@ -22,7 +22,7 @@ from hostagent.image import copyfiles, files, fulldisk, work
 from hostagent.image.buildjobs import BuildJob
 from hostagent.image.filejobs import FileJob
 from hostagent.image.fulldisk import is_full
-from hostagent.image.jobs import Answer, Cancel, Failed, Job, Line, LocalJob, Message, Report, Step
+from hostagent.image.jobs import Answer, Cancel, Ended, Failed, Job, Line, LocalJob, Message, Report, Step
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 
@@ -128,15 +128,12 @@ def _reap(jobs: dict[int, int]) -> None:
             return
         if pid == 0:
             return
-        number = jobs.pop(pid)
+        how = ""
         if status != 0:
-            how = (
-                f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
-                if os.WIFSIGNALED(status)
-                else "broken off"
-            )
-            text = f"a job of the image worker was {how} (out of memory?); nothing was kept: try again"
-            _send(number, Failed("EngineError", text))
+            killed = os.WIFSIGNALED(status)
+            how = f"killed by {signal.Signals(os.WTERMSIG(status)).name}" if killed else "broken off"
+            how = f"a job of the image worker was {how} (out of memory?); nothing was kept: try again"
+        _send(jobs.pop(pid), Ended(how))
 
 
 if __name__ == "__main__":

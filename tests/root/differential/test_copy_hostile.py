@@ -48,6 +48,12 @@ def helpers(daemon: Daemon) -> list[int]:
     return [pid for worker in workers for pid in children_of(worker)]
 
 
+def stated(engine: Engine) -> object:
+    """Size of the container's /big; None while there is none."""
+    head = call(engine, "HEAD", "containers/box/archive?path=/big")
+    return head.stat["size"] if head.status == 200 else None
+
+
 def begin_get(engine: Engine, path: str) -> tuple[UnixConnection, http.client.HTTPResponse]:
     connection = UnixConnection(engine.socket)
     connection.request("GET", f"/v1.44/containers/box/archive?path={path}")
@@ -122,7 +128,7 @@ def test_no_archive(engine: Engine) -> None:
 def test_a_client_that_goes_away_leaves_nothing(daemon: Daemon) -> None:
     engine = daemon.engine
     engine.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", f"truncate -s {BIG} /big; sleep 600")
-    until(lambda: call(engine, "HEAD", "containers/box/archive?path=/big").status == 200, "no file")
+    until(lambda: stated(engine) == BIG, "no file")
     connection, answer = begin_get(engine, "/big")
     assert len(answer.read(1 << 16)) == 1 << 16
     assert helpers(daemon)
@@ -155,6 +161,7 @@ def test_a_client_that_does_not_read_holds_nobody_up(daemon: Daemon) -> None:
     starting.join(30)
     assert started == [0]
     connection, answer = begin_get(engine, "/big")
+    assert answer.status == 200
     engine.ok("rm", "-f", "box", timeout=20)
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         answer.read()
@@ -165,7 +172,7 @@ def test_a_client_that_does_not_read_holds_nobody_up(daemon: Daemon) -> None:
 def test_a_daemon_that_is_killed_takes_its_helpers_along(daemon: Daemon) -> None:
     engine = daemon.engine
     engine.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", f"truncate -s {BIG} /big; sleep 600")
-    until(lambda: call(engine, "HEAD", "containers/box/archive?path=/big").status == 200, "no file")
+    until(lambda: stated(engine) == BIG, "no file")
     connection, answer = begin_get(engine, "/big")
     answer.read(1 << 16)
     (helper,) = helpers(daemon)
@@ -188,7 +195,7 @@ def memory(pid: int) -> int:
 def test_memory_does_not_grow(daemon: Daemon, size: int) -> None:
     engine = daemon.engine
     engine.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", f"truncate -s {size} /big; sleep 600")
-    until(lambda: call(engine, "HEAD", "containers/box/archive?path=/big").status == 200, "no file")
+    until(lambda: stated(engine) == size, "no file")
     before = memory(daemon.pid)
     most = received = 0
     connection, answer = begin_get(engine, "/big")
