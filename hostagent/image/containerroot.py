@@ -43,15 +43,12 @@ def enter(root: Root, *, with_mounts: bool) -> None:
 
 
 def _enter_running(root: RunningRoot, with_mounts: bool) -> None:
-    with owned(_process(root)) as process, owned(os.open("/proc", os.O_PATH | os.O_CLOEXEC)) as proc:
+    with owned(os.open("/proc", os.O_PATH | os.O_CLOEXEC)) as proc:
         jail.forbid_imports()
-        if _maps_users(root):
-            # In its user namespace, as root of that: owners are then what they are inside, both ways.
-            libc.setns(process, c.CLONE_NEWUSER | c.CLONE_NEWNS)
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-        else:
-            libc.setns(process, c.CLONE_NEWNS)  # also moves root and cwd (setns(2))
+        try:
+            _join(root)
+        except (FileNotFoundError, ProcessLookupError):
+            raise Unavailable(f"container {root.container} has just ended: try again") from None
         jail.own_namespace()
         if with_mounts:
             _leave_out_kernel_files(proc)
@@ -62,30 +59,23 @@ def _enter_running(root: RunningRoot, with_mounts: bool) -> None:
         os.chroot(".")
 
 
-def _process(root: RunningRoot) -> int:
-    """A pidfd. The number may have passed to another process: the cgroup says whose it is."""
-    try:
-        process = libc.pidfd_open(root.pid)
+def _join(root: RunningRoot) -> None:
+    """Into the namespaces of the process; also moves root and cwd (setns(2)). ENOENT or ESRCH: it is no more.
+
+    Its number may have passed to another process: the cgroup says whose it is.
+    """
+    with owned(libc.pidfd_open(root.pid)) as process:
         with open(f"/proc/{root.pid}/cgroup", "rb") as file:
-            if root.container.encode() in file.read():
-                return process
-        os.close(process)
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    raise _ended(root)
-
-
-def _maps_users(root: RunningRoot) -> bool:
-    """Whether it has a user namespace of its own."""
-    try:
-        theirs = os.stat(f"/proc/{root.pid}/ns/user")
-    except FileNotFoundError:
-        raise _ended(root) from None
-    return not os.path.samestat(theirs, os.stat("/proc/self/ns/user"))
-
-
-def _ended(root: RunningRoot) -> Unavailable:
-    return Unavailable(f"container {root.container} has just ended: try again")
+            if root.container.encode() not in file.read():
+                raise ProcessLookupError
+        theirs, ours = os.stat(f"/proc/{root.pid}/ns/user"), os.stat("/proc/self/ns/user")
+        if os.path.samestat(theirs, ours):
+            libc.setns(process, c.CLONE_NEWNS)
+            return
+        # In its user namespace, as root of that: owners are then what they are inside, both ways.
+        libc.setns(process, c.CLONE_NEWUSER | c.CLONE_NEWNS)
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
 
 
 def _leave_out_kernel_files(proc: int) -> None:

@@ -161,7 +161,7 @@ def test_a_client_that_does_not_read_holds_nobody_up(daemon: Daemon) -> None:
     starting.join(30)
     assert started == [0]
     connection, answer = begin_get(engine, "/big")
-    assert answer.status == 200
+    assert answer.status == 200, answer.read()
     engine.ok("rm", "-f", "box", timeout=20)
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         answer.read()
