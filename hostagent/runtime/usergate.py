@@ -19,7 +19,7 @@ from hostagent.kernel.cgroup_mounts import Hierarchy
 from hostagent.runtime import idmap, init, messages, rights, timens
 from hostagent.runtime.finish import report_and_exit
 from hostagent.runtime.idmap import IdMappings
-from hostagent.runtime.init import InitTask
+from hostagent.runtime.init import ExecFifo, InitTask
 from hostagent.runtime.steps import BindMount, Stage
 from hostagent.runtime.volume_step import MountVolume
 
@@ -64,6 +64,8 @@ def _pass(task: InitTask, rest: tuple[Hierarchy, ...], answer: int) -> NoReturn:
         init.prepare([step for step in task.plan.build if isinstance(step, BindMount | MountVolume)], stage)
         rights.raise_limits(task.rights)
         rights.give_stdio(mappings.root)
+        if task.fifo is not None:
+            _let_in(task.fifo, mappings.root)
         timens.enter(task.spec)
         libc.setns(namespace, c.CLONE_NEWUSER)
         os.close(namespace)
@@ -113,6 +115,13 @@ def _open(path: str | None, mappings: IdMappings) -> int:
         os.close(made)
         os.close(tell_seen)
         os.waitpid(pid, 0)
+
+
+def _let_in(fifo: ExecFifo, owner: tuple[int, int]) -> None:
+    """Where init waits for `start` is the host's root's: it may open that one file, and reach it."""
+    os.chown(fifo.name, *owner, dir_fd=fifo.directory)
+    os.chown(".", -1, owner[1], dir_fd=fifo.directory)
+    os.chmod(".", 0o710, dir_fd=fifo.directory)  # noqa: S103 - its group may search it, no more
 
 
 def _attach(root: int, target: str, stage: Stage) -> None:

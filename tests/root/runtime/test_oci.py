@@ -162,3 +162,25 @@ def test_plan_is_printed_and_not_done(oci: Command, bundle: Bundle) -> None:
     assert lines[1] == f"mount overlay of 1 layer(s) on {bundle.path}/rootfs"
     assert lines[-1] == "pivot into the new root"
     assert not any((bundle.path / "rootfs").iterdir())
+
+
+def test_user_and_time_namespaces(oci: Command, bundle: Bundle, tmp_path: Path) -> None:
+    mapping = [{"containerID": 0, "hostID": 100_000, "size": 65_536}]
+    document = bundle.document(["sh", "-c", "id -u; cat /proc/self/uid_map; exec sleep 100"])
+    document["linux"]["namespaces"] += [{"type": "user"}, {"type": "time"}]
+    document["linux"] |= {"uidMappings": mapping, "gidMappings": mapping}
+    document["linux"]["timeOffsets"] = {"boottime": {"secs": 5_000_000}}
+    bundle.write(document)
+    pid_file = tmp_path / "pid"
+    # The terminal of the command is a file here: created, the container waits for its start without us.
+    assert oci("create", "--bundle", str(bundle.path), "--pid-file", str(pid_file), "c1").returncode == 0
+    assert oci("start", "c1").returncode == 0
+    assert state(oci) == "running"
+    assert "Uid:\t100000\t" in Path(f"/proc/{pid_file.read_text()}/status").read_text()
+    inside = oci("exec", "-u", "ann", "c1", "sh", "-c", "id -u; cat /proc/uptime; exit 3")
+    user, uptime, _idle = inside.stdout.split()
+    assert (inside.returncode, user, float(uptime) > 5_000_000) == (3, "1001", True)
+    assert oci("delete", "--force", "c1").returncode == 0
+    document["process"]["args"] = ["sh", "-c", "exit 6"]
+    bundle.write(document)
+    assert oci("run", "--bundle", str(bundle.path), "c1").returncode == 6
