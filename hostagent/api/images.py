@@ -97,6 +97,10 @@ class _Images:
         return Stream(progress_lines(work), head_first=False)
 
     async def push(self, request: Request) -> Answer:
+        if request.version >= (1, 46) and (platform := request.query.text("platform")):
+            raise Unsupported(
+                f"push of one platform ({platform}) is not built yet: an image here has only one"
+            )
         reference = _with_tag(request.variables["name"], request.query.text("tag"))
         header = request.headers.get(registryauth.HEADER)
         # Before there was a header the credentials were the body; whoever still sends them so is read.

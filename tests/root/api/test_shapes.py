@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from hostagent.runtime import waiters
 from tests.servers.engine import Engine, UnixConnection
 from tests.shapes.tables import NEWEST, violations
 
@@ -104,6 +110,80 @@ def test_all_versions(engine: Engine) -> None:
             wrong += checked(engine, "GET", target)[0]
     wrong += found
     assert not wrong, "\n".join(_once(wrong))
+
+
+COMMANDS = (
+    *(
+        "run -d --name busy -p 127.0.0.1:0:80 -v data:/data busybox sleep 600",
+        "exec busy touch /made",
+        "top busy",
+    ),
+    *(
+        "stats --no-stream busy",
+        "diff busy",
+        "port busy",
+        "update --memory 64m --memory-swap -1 busy",
+        "pause busy",
+    ),
+    *(
+        "unpause busy",
+        "commit busy made:1",
+        "history made:1",
+        "image inspect made:1",
+        "images -a",
+        "system df -v",
+    ),
+    *(
+        "volume create --label a=b named",
+        "volume ls",
+        "volume inspect data named",
+        "rename busy idle",
+        "kill idle",
+    ),
+    *(
+        "wait idle",
+        "rm idle",
+        "rmi made:1",
+        "container prune -f",
+        "volume prune -af",
+        "image prune -f",
+        "info",
+    ),
+    *("version", "ps -as", "tag busybox other:1", "rmi other:1", "rmi ghost", "inspect ghost"),
+)
+
+
+@pytest.mark.peer
+def test_the_tables_hold_for_dockerd(peer_engine: Engine, tmp_path: Path) -> None:
+    """What the docker CLI asks of it, through a proxy that looks at the answers; ours are looked at in every test."""
+    own, file = peer_engine.socket.with_name("proxy.sock"), tmp_path / "violations"
+    command = [sys.executable, "-m", "tests.shapes.proxy", str(peer_engine.socket), str(own), str(file)]
+    proxy = subprocess.Popen(command)
+    try:
+        deadline = time.monotonic() + 20
+        while not own.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        watched = replace(peer_engine, socket=own)
+        for line in COMMANDS:
+            done = watched.docker(*line.split())
+            assert done.code == ("ghost" in line), f"{line}: {done}"
+    finally:
+        proxy.terminate()
+        proxy.wait()
+        own.unlink(missing_ok=True)
+        peer_engine.clean()
+        peer_engine.docker("volume", "prune", "-af")
+    assert not file.exists() or not file.read_text()
+
+
+def test_what_a_shim_answers_by_itself() -> None:
+    """The result of a wait does not pass through the daemon."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        waiters.answer(theirs.detach(), 7)
+        chunk = ours.recv(1000)
+    assert violations("POST", "/containers/x/wait", 200, chunk.split(b"\r\n")[1]) == []
 
 
 def _once(wrong: list[str]) -> list[str]:
