@@ -85,13 +85,6 @@ OWN: list[tuple[str, str, object, int, str]] = [
     (
         "POST",
         "/containers/create",
-        {**BUSY, "HostConfig": {"Binds": ["name:/x"]}},
-        501,
-        "named volumes come later",
-    ),
-    (
-        "POST",
-        "/containers/create",
         {**BUSY, "HostConfig": {"Binds": ["/x:relative"]}},
         400,
         "theirs says 500",
@@ -162,7 +155,7 @@ def test_a_name_is_ambiguous(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/build"), ("GET", "/networks"), ("GET", "/volumes"), ("POST", "/containers/x/pause")],
+    [("GET", "/networks"), ("GET", "/swarm"), ("GET", "/images/search"), ("POST", "/auth")],
 )
 def test_what_is_not_built_yet_says_so(daemon: Daemon, method: str, path: str) -> None:
     answer = daemon.engine.api(method, path)
@@ -199,7 +192,12 @@ def test_no_option_is_accepted_and_ignored(daemon: Daemon, name: str, value: obj
         assert isinstance(found, dict)
         assert found["HostConfig"][name] == value
     else:
-        assert answer.status in (400, 404, 501)
+        assert answer.status in (
+            400,
+            404,
+            500,
+            501,
+        )  # 500 is dockerd's too, for what the storage driver cannot do
         words = re.sub(r"[^a-z]", "", answer.message.lower())
         assert answer.status != 501 or re.sub(r"mode$|config$", "", name.lower()) in words.replace(
             "driver", ""

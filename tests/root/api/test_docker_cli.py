@@ -73,7 +73,7 @@ async def test_info_ps_images(docker: Docker) -> None:
     assert (await docker("create", "--name", "web", "busybox")).status == 0
     listed = await docker("ps", "-a", "--filter", "label=x", "--format", "{{.Names}}")
     assert (listed.status, listed.out) == (0, "web\n"), listed.err
-    assert docker.server.engine.last() == ("list", True, 0, False, {"label": ["x"]})
+    assert docker.server.engine.last() == ("list", True, 0, {"label": ["x"]})
     images = await docker("images", "--format", "{{.Repository}}:{{.Tag}}")
     assert images.out == "busybox:latest\n", images.err
 
