@@ -35,6 +35,7 @@ CONTAINER: Final = (
     Row("cp", "copy:copy", "Copy files between a container and this computer"),
     Row("diff", "container_data:diff", "Show which files a container has changed"),
     Row("export", "container_data:export", "Save a container's file system to a tar archive"),
+    Row("prune", "disk:prune_containers", "Remove all containers that do not run"),
     Row("commit", "container_data:commit", "Make an image of what a container has changed"),
 )
 
@@ -58,6 +59,14 @@ VOLUME: Final = (
     Row("rm", "volumes:remove", "Remove volumes"),
     Row("prune", "volumes:prune", "Remove volumes that no container has"),
 )
+
+SYSTEM: Final = (
+    Row("df", "disk:df", "Show what takes the machine's disk"),
+    Row("events", "events:events", "Show what happens on the machine, as it happens"),
+    Row("info", "about:info", "Show what the machine and its engine are, have and lack"),
+)
+
+BUILDER: Final = (Row("prune", "disk:prune_builds", "Remove what builds have kept for later builds"),)
 
 TOP: Final = (
     Row("create", "machine_create:create", "Create a machine and put the engine on it", _MACHINES),
@@ -88,6 +97,8 @@ TOP: Final = (
     Row("rmi", "images:remove", "Remove images", _IMAGES),
     Row("image", IMAGE, "Manage images: ls, inspect, history, …", _IMAGES),
     Row("volume", VOLUME, "Manage volumes: create, ls, inspect, rm, prune", _VOLUMES),
+    Row("builder", BUILDER, "Manage the build cache: prune", _IMAGES),
+    Row("system", SYSTEM, "Look at the whole machine: df, events, info", "More"),
     Row("info", "about:info", "Show what the machine and its engine are, have and lack", "More"),
     Row("events", "events:events", "Show what happens on the machine, as it happens", "More"),
     Row("version", "about:version", "Show the versions of pymachine and of the engine", "More"),

@@ -45,6 +45,17 @@ class DockerClient:
         """The engine's JSON as it is, for printing."""
         return self._caller.call("GET", "/info").read()
 
+    def disk_usage(self) -> wire.DiskUsage:
+        return self._caller.get("/system/df", wire.DiskUsage)
+
+    def prune_builds(
+        self, everything: bool, keep: int, chosen: Filters | None = None
+    ) -> wire.BuildCachePruned:
+        """Forget what builds have kept, but for `keep` bytes."""
+        query = {"all": everything, "keep-storage": keep, "filters": filters(chosen)}
+        response = self._caller.call("POST", "/build/prune", query)
+        return decode(response.read(), wire.BuildCachePruned)
+
     def events(
         self,
         since: str | int | None = None,

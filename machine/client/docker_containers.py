@@ -134,6 +134,11 @@ class Containers:
         query = {"force": force, "v": volumes, "link": link}
         self._caller.done("DELETE", path_of("containers", container), query)
 
+    def prune(self, chosen: Filters | None = None) -> wire.ContainersPruned:
+        """Remove all that do not run."""
+        response = self._caller.call("POST", "/containers/prune", {"filters": filters(chosen)})
+        return decode(response.read(), wire.ContainersPruned)
+
     def rename(self, container: str, name: str) -> None:
         self._caller.done("POST", path_of("containers", container, "rename"), {"name": name})
 

@@ -111,6 +111,19 @@ def test_what_cannot_be_copied_is_told(
     assert words in refused.err, refused
 
 
+def test_changes_become_an_image(engine: Engine, web: str, tmp_path: Path) -> None:
+    engine.ok("exec", web, "sh", "-c", "echo x > /new; rm /etc/group")
+    changed = sorted(done(engine, "container", "diff", web).splitlines())  # dockerd has no order of its own
+    assert changed == ["A /new", "C /etc", "D /etc/group"]
+    image = done(engine, "container", "commit", "-c", "CMD cat /new", "-m", "why", web, "made:1").strip()
+    assert image.startswith("sha256:")
+    assert done(engine, "run", "--rm", "made:1") == "x\n"
+    done(engine, "container", "export", "-o", str(tmp_path / "web.tar"), web)
+    with tarfile.open(tmp_path / "web.tar") as archive:
+        assert "new" in archive.getnames()
+    engine.ok("rmi", "made:1")
+
+
 def test_events_and_info(engine: Engine, web: str) -> None:
     engine.ok("rm", "-f", web)
     lines = done(
@@ -146,3 +159,14 @@ def test_stats_go_on_until_it_is_gone(engine: Engine, web: str) -> None:
         engine.ok("rm", "-f", web)
         process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+def test_disk_and_prune(engine: Engine, web: str) -> None:
+    rows = [line.split() for line in done(engine, "system", "df").splitlines()]
+    assert rows[0] == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
+    assert rows[2][:3] == ["Containers", "1", "1"]
+    assert "nobody to ask" in pymachine(engine, "container", "prune").err
+    assert done(engine, "container", "prune", "-f") == ""
+    engine.ok("stop", "-t", "0", web)
+    assert len(done(engine, "container", "prune", "-f")) == 65
+    assert pymachine(engine, "builder", "prune", "-f").code == 0
