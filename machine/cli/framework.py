@@ -183,7 +183,9 @@ def load(row: Row) -> AnyCommand:
     """Imports what a row names and makes the command of it."""
     if not isinstance(row.target, str):
         names = [f"pymachine {row.name} {inner.name}" for inner in row.target[:2]]
-        examples = [f"  {name} --help" for name in names] + [f"  {name}" for name in names[:1] if len(names) == 1]
+        examples = [f"  {name} --help" for name in names]
+        if len(names) == 1:
+            examples += [f"  {names[0]}"]
         return LazyGroup(row.target, name=row.name, help="\n".join([row.line, "", *examples]))
     module, _, function = row.target.partition(":")
     return command_of(getattr(importlib.import_module(f"machine.cli.{module}"), function), row.name)
