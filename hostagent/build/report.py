@@ -47,7 +47,8 @@ class Report:
         self._shown: ops.Op | None = None
 
     def cached(self, op: ops.Op) -> None:
-        self._tell(op, self._taken(self._numbers.get(op, range(0)), cached=True))
+        for line in self._taken(self._numbers.get(op, range(0)), cached=True).splitlines(keepends=True):
+            self._tell(op, line)  # clients count the lines that say so
 
     def started(self, op: ops.Op) -> None:
         self._active[op] = []

@@ -51,7 +51,7 @@ def _cmd(config: ImageConfig, step: it.Cmd, expand: Expand) -> ImageConfig:
 
 
 def _entrypoint(config: ImageConfig, step: it.Entrypoint, expand: Expand) -> ImageConfig:
-    return replace(config, entrypoint=command(step, config))
+    return replace(config, entrypoint=command(step, config) if step.arguments else None)
 
 
 def _env(config: ImageConfig, step: it.Env, expand: Expand) -> ImageConfig:

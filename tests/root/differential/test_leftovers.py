@@ -101,6 +101,9 @@ CHANGE_SETS = (
     ('CMD ["echo","exec form"]', 'ENTRYPOINT ["/bin/sh", "-c"]'),
     ("ENTRYPOINT echo",),
     ("ENTRYPOINT []",),
+    ("ENTRYPOINT",),
+    ("CMD",),
+    ("CMD []", "ENTRYPOINT x"),
     ("ENV A=1 B='two words' C=$PATH:x D=${A:-none} E=${NOPE:-none} F=\\$A", "ENV G $A and ${A}", "env a=b"),
     ('LABEL one=1 two="2 3"', "LABEL three four", "label x=$HOME"),
     ("EXPOSE 80 53/udp 7000-7002/tcp",),
@@ -128,6 +131,8 @@ WRONG_CHANGES = (
     "HEALTHCHECK NONE x",
     "HEALTHCHECK --bad=1 CMD x",
     "ONBUILD ONBUILD RUN x",
+    'SHELL ["/bin/ash"]',
+    "ARG x",
 )
 
 
