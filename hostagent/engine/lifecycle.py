@@ -215,7 +215,6 @@ class Lifecycle:
                 phase="running",
                 pid=message.pid,
                 started_ns=message.started_ns,
-                finished_ns=0,
                 exit_code=0,
                 oom=False,
                 error="",
