@@ -88,12 +88,13 @@ def _order(
     """All that the shim needs is queued before it exists."""
     if port_fds:
         link.send(protocol.Keep(), [os.dup(fd) for fd in port_fds])
-    for attach, fd in container.pending:
+    # Taken before they are sent: what a dead launcher's link gives back at once waits for the next attempt.
+    attachments, container.pending = container.pending, []
+    waits, container.pending_waits = container.pending_waits, []
+    for attach, fd in attachments:
         link.send(attach, [fd])
-    container.pending.clear()
-    for wait, fd in container.pending_waits:
+    for wait, fd in waits:
         link.send(wait, [fd])
-    container.pending_waits.clear()
     height, width = container.host.console_size
     link.send(
         protocol.Start(

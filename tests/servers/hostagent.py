@@ -36,7 +36,7 @@ class Daemon:
     @property
     def environment(self) -> dict[str, str]:
         """For programs of the engine's tree: nsenter goes to the root folder of the mount namespace."""
-        return os.environ | {"PYTHONPATH": str(self.source)}
+        return os.environ | {"PYTHONPATH": str(self.source), "PYTHONFAULTHANDLER": "1"}
 
     @property
     def parent(self) -> str:

@@ -135,7 +135,7 @@ class Client:
             assert done.out == "said\n", done
             self.containers[name] = Known("coder")
         else:
-            lost = done.code == 1 and "reset by peer" in done.err  # its attachment, before the start
+            lost = done.code == 1 and "docker.sock" in done.err  # its attachment, before the start
             assert lost or done.code in (125, 137), done  # no daemon; the shim was killed
             self.uncertain.add(name)
             self.await_daemon()

@@ -6,6 +6,7 @@ Repeat a run's dice with PYMACHINE_FAULT_SEED; the moments of the kills still de
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -40,6 +41,10 @@ def test_kills_at_random_points(daemon: Daemon, operations: int) -> None:
             try:
                 client.act()
             except BaseException:
+                with contextlib.suppress(ValueError, ProcessLookupError):  # another client was quicker
+                    os.kill(daemon.pid, signal.SIGABRT)  # it writes down where it is (faulthandler)
+                    time.sleep(1)
+                    print(daemon.log()[log:])
                 done.release(max(1, left))
                 raise
             finally:
