@@ -43,6 +43,8 @@ class Pausing:
                 frozen = group.freeze()
             except OSError as error:
                 raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from None
+            if not frozen and not group.exists():
+                raise Conflict(f"container {container.id} is not running")  # it has just ended
             if not frozen:
                 raise EngineError(f"cannot pause container {container.id}: this host has no cgroup freezer")
             await self._until_still(container, group)

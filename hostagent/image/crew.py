@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -12,6 +13,8 @@ import msgspec
 
 from hostagent.errors import EngineError
 from hostagent.image.jobs import Answer, Cancel, Ended, Failed, Job, Message, Request, Step
+
+log = logging.getLogger(__name__)
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
 Heard = Callable[[Step], None]
@@ -98,7 +101,15 @@ class Crew:
         assert stdout is not None
         reports: dict[int, Answer | Failed] = {}
         async for line in stdout:
-            message = decoder.decode(line)
+            try:
+                message = decoder.decode(line)
+            except msgspec.DecodeError:
+                # It is of another version: the engine's files were replaced under it. Nothing that it says counts.
+                log.exception(
+                    "the image worker speaks another language; is a newer engine in this one's place?"
+                )
+                self._process.kill()
+                break
             future, heard = self._jobs.get(message.number, (None, None))
             if future is None or future.done():
                 continue
