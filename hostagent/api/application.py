@@ -50,7 +50,7 @@ class Application:
             *containers.routes(engine, services.usage, self._bridges),
             *exec.routes(engine),
             *control.routes(services.control),
-            *images.routes(engine, services.images),
+            *images.routes(services.images, services.image_removal),
             *archive.routes(services.files),
             *volumes.routes(services.volumes),
             *machine.routes(services.shims),

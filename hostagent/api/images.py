@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hostagent import wire
 from hostagent.api import filters, registryauth, versioned
 from hostagent.api.message import Answer, Reply, Request, Stream, json_reply
-from hostagent.api.ports import Engine, Images, ReportProgress
+from hostagent.api.ports import ImageRemoval, Images, ReportProgress
 from hostagent.api.router import Route
 from hostagent.api.streams import progress_lines
 from hostagent.errors import Invalid, Unsupported
@@ -17,11 +17,12 @@ from hostagent.model.reference import Reference, is_digest
 _TAR = "application/x-tar"
 
 
-def routes(engine: Engine, images: Images) -> Iterator[tuple[str, str, Route]]:
+def routes(images: Images, removal: ImageRemoval) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
-    handlers = _Images(engine, images)
+    handlers = _Images(images, removal)
     yield "GET", "/images/json", Route(handlers.list)
     yield "POST", "/images/create", Route(handlers.create, abandoned_with_client=True)
+    yield "POST", "/images/prune", Route(handlers.prune)
     yield "POST", "/images/load", Route(handlers.load)
     yield "GET", "/images/get", Route(handlers.save_many, abandoned_with_client=True)
     yield "GET", "/images/{name...}/get", Route(handlers.save_one, abandoned_with_client=True)
@@ -34,8 +35,8 @@ def routes(engine: Engine, images: Images) -> Iterator[tuple[str, str, Route]]:
 
 @dataclass(frozen=True)
 class _Images:
-    engine: Engine
     images: Images
+    removal: ImageRemoval
 
     async def list(self, request: Request) -> Answer:
         query = request.query
@@ -43,7 +44,8 @@ class _Images:
         pattern = query.text("filter")
         if pattern is not None and request.version < (1, 41):
             wanted.setdefault("reference", []).append(pattern)
-        found = self.images.list(query.flag("all"), wanted)
+        shared_size = query.flag("shared-size") if request.version >= (1, 42) else False
+        found = self.images.list(query.flag("all"), wanted, shared_size)
         return json_reply([versioned.listed_image(image, request.version) for image in found])
 
     async def inspect(self, request: Request) -> Answer:
@@ -136,10 +138,13 @@ class _Images:
 
     async def remove(self, request: Request) -> Answer:
         query = request.query
-        removed = await self.engine.image_remove(
+        removed = await self.removal.remove(
             request.variables["name"], query.flag("force"), not query.flag("noprune")
         )
         return json_reply(removed)
+
+    async def prune(self, request: Request) -> Answer:
+        return json_reply(await self.removal.prune(filters.parse(request.query.text("filters"))))
 
 
 def _with_tag(name: str, tag: str | None) -> Reference:
@@ -155,4 +160,6 @@ def tagged(repository: str, tag: str | None) -> Reference:
     reference = Reference.parse(repository, default_tag=False)
     if reference.digest is not None:
         raise Invalid("refusing to create a tag with a digest reference")
+    if reference.familiar_repository == "sha256":
+        raise Invalid("refusing to create an ambiguous tag using digest algorithm as name")
     return reference.tagged(tag or reference.tag or "latest")

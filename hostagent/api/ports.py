@@ -93,9 +93,6 @@ class Engine(Protocol):
     def events(self, since: int | None, until: int | None, filters: Filters, /) -> AsyncIterator[wire.Event]:
         """Past events if a time (ns since 1970) is given, then live ones until `until`. Validates at once."""
 
-    async def image_remove(self, name: str, force: bool, prune: bool, /) -> Sequence[wire.ImageDeleted]:
-        """On the engine, because containers hold images in use."""
-
 
 class Control(Protocol):
     """Looking at and changing containers that run."""
@@ -120,7 +117,7 @@ class Control(Protocol):
 class Images(Protocol):
     """Images on this host and their way from and to registries and archives."""
 
-    def list(self, all: bool, filters: Filters, /) -> Sequence[wire.ImageSummary]: ...
+    def list(self, all: bool, filters: Filters, shared_size: bool, /) -> Sequence[wire.ImageSummary]: ...
 
     def inspect(self, name: str, /) -> wire.ImageInspect: ...
 
@@ -151,6 +148,14 @@ class Images(Protocol):
         """The new image's ID."""
 
     def tag(self, source: str, target: Reference, /) -> None: ...
+
+
+class ImageRemoval(Protocol):
+    """Removal of images, some of which containers hold in use."""
+
+    async def remove(self, name: str, force: bool, prune: bool, /) -> Sequence[wire.ImageDeleted]: ...
+
+    async def prune(self, filters: Filters, /) -> wire.ImagesPruned: ...
 
 
 class Files(Protocol):
@@ -240,6 +245,7 @@ class Services:
 
     engine: Engine
     images: Images
+    image_removal: ImageRemoval
     control: Control
     files: Files
     volumes: Volumes

@@ -12,7 +12,6 @@ from hostagent.errors import NotFound, Unsupported
 _UNBUILT = {
     "builds by BuildKit": ("POST /session", "POST /grpc"),
     "image search": ("GET /images/search",),
-    "image prune": ("POST /images/prune",),
     "registry login": ("POST /auth",),
     "registry inspection": ("GET /distribution/{name...}/json",),
     "networks": (

@@ -23,7 +23,6 @@ from hostagent.build.solver import Cache, Solver
 from hostagent.build.stages import Stages
 from hostagent.dockerfile.instructions import Dockerfile, parse
 from hostagent.engine.filters import Filters
-from hostagent.engine.timestamps import parse_moment
 from hostagent.engine.transient import Transients
 from hostagent.errors import Invalid, NotFound
 from hostagent.image.config import host_platform
@@ -31,6 +30,7 @@ from hostagent.image.crew import Crew
 from hostagent.image.service import ImageService
 from hostagent.image.store import Lease
 from hostagent.model.image import Image, Platform
+from hostagent.model.moment import parse_moment
 from hostagent.model.reference import Reference
 from hostagent.wire import AuthConfig, BuildCache, BuildCachePruned
 

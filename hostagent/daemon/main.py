@@ -30,6 +30,7 @@ from hostagent.engine.engine import Engine
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.health import Health
+from hostagent.engine.imageuse import ImageRemoval
 from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
@@ -162,6 +163,7 @@ async def serve(options: Options) -> None:
         Services(
             engine=engine,
             images=images,
+            image_removal=ImageRemoval(images, containers),
             control=control,
             files=files,
             volumes=volumes,

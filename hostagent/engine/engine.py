@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec.structs import replace
 
@@ -320,13 +320,6 @@ class Engine:
     def events(self, since: int | None, until: int | None, filters_: Filters) -> AsyncIterator[wire.Event]:
         events.check(filters_)
         return self._events.listen(since, until, filters_)
-
-    async def image_remove(self, name: str, force: bool, prune: bool) -> Sequence[wire.ImageDeleted]:
-        """Conflict while a container uses it, unless it only loses a name."""
-        return self._images.remove(name, force, prune, self._users)
-
-    def _users(self, image_id: str) -> Sequence[tuple[str, bool]]:
-        return [(each.id, each.state.running) for each in self._containers.using_image(image_id)]
 
 
 def _check_platform(name: str, image: Image, wanted: str | None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hostagent.engine import ports, views
 from hostagent.engine.container import Container
 from hostagent.errors import Invalid, NotFound
+from hostagent.model.labels import label_matches
 
 Filters = Mapping[str, list[str]]
 
@@ -166,9 +167,3 @@ def _has_port(container: Container, published: set[tuple[int, str]], exposed: se
         (port.public_port, port.type) in published or (port.private_port, port.type) in exposed
         for port in views.ports_of(container)
     )
-
-
-def label_matches(labels: Mapping[str, str], wanted: str) -> bool:
-    """`key` or `key=value`."""
-    name, equals, value = wanted.partition("=")
-    return name in labels and (not equals or labels[name] == value)

@@ -15,13 +15,14 @@ from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.engine import Engine
 from hostagent.engine.events import EventBus
-from hostagent.engine.filters import Filters, label_matches
+from hostagent.engine.filters import Filters
 from hostagent.engine.lifecycle import Lifecycle
-from hostagent.engine.timestamps import parse_moment
 from hostagent.engine.volumes import Volumes
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.image.overlaydiff import written
 from hostagent.image.service import ImageService
+from hostagent.model.labels import label_matches
+from hostagent.model.moment import parse_moment
 
 log = logging.getLogger(__name__)
 

@@ -1,94 +1,119 @@
-"""Filters of `docker images`: reference, dangling, label, before, since, until."""
+"""Filters of `docker images` and `docker image prune`, by dockerd's rules (moby 26.1 daemon/images/image_list.go)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from hostagent.dockerfile.patterns import component
 from hostagent.errors import Invalid
-from hostagent.image.store import Record
 from hostagent.model.image import Image
+from hostagent.model.labels import label_matches
+from hostagent.model.moment import created_ns, parse_moment
 from hostagent.model.reference import Reference
 
 Filters = Mapping[str, Sequence[str]]
 
 KNOWN = frozenset(("reference", "dangling", "label", "before", "since", "until"))
+PRUNE_KNOWN = frozenset(("dangling", "label", "label!", "until"))
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What a filter looks at."""
+class ListFilter:
+    """What a list shows; moments in ns since 1970, exclusive, None = no limit."""
 
-    image: Image
-    record: Record
-    names: Sequence[Reference]
+    references: Sequence[str]
+    dangling: bool | None
+    labels: Sequence[str]
+    before: int | None
+    since: int | None
 
+    def fits(self, image: Image) -> bool:
+        """Whether the image itself passes. One without a date passes no limit of time."""
+        moment = created_ns(image.created)
+        if self.before is not None and (moment is None or moment >= self.before):
+            return False
+        if self.since is not None and (moment is None or moment <= self.since):
+            return False
+        return all(label_matches(image.config.labels, label) for label in self.labels)
 
-def matcher(filters: Filters, moment_of: Callable[[str], int]) -> Callable[[Candidate], bool]:
-    """A predicate; `moment_of` gives the time (ns) at which a named image was stored. Raises Invalid."""
-    if unknown := sorted(set(filters) - KNOWN):
-        raise Invalid(f"invalid filter '{unknown[0]}': images can be filtered by {', '.join(sorted(KNOWN))}")
-    tests: list[Callable[[Candidate], bool]] = []
-    if patterns := filters.get("reference"):
-        tests.append(lambda c: any(_matches(name, pattern) for name in c.names for pattern in patterns))
-    if dangling := filters.get("dangling"):
-        wanted = _flag(dangling[0])
-        tests.append(lambda c: wanted == (not any(name.digest is None for name in c.names)))
-    for label in filters.get("label", ()):
-        tests.append(_label(label))
-    for name in filters.get("before", ()):
-        tests.append(_stored(moment_of(name), before=True))
-    for name in filters.get("since", ()):
-        tests.append(_stored(moment_of(name), before=False))
-    for text in filters.get("until", ()):
-        tests.append(_stored(_moment(text), before=True))
-    return lambda candidate: all(test(candidate) for test in tests)
+    def shown(self, names: Sequence[Reference], is_needed: bool, everything: bool) -> list[Reference] | None:
+        """The names to show, None = not this image. `is_needed`: it has children, and is hidden without a name."""
+        named = [name for name in names if not self.references or self._matches(name)]
+        if named:
+            tagged = any(name.digest is None for name in named)
+            return None if self.dangling and (tagged or is_needed) else named
+        hidden = is_needed and (self.dangling or not everything)
+        return None if hidden or self.dangling is False or self.references else []
 
-
-def _matches(name: Reference, pattern: str) -> bool:
-    """A glob over the familiar name, with or without its tag; a * stops at a slash."""
-    for text in (name.familiar, name.familiar_repository):
-        parts, globs = text.split("/"), pattern.split("/")
-        if len(parts) == len(globs) and all(fnmatchcase(p, g) for p, g in zip(parts, globs, strict=True)):
-            return True
-    return False
+    def _matches(self, name: Reference) -> bool:
+        """A glob over the familiar name, with or without its tag; a * stops at a slash."""
+        texts = (name.familiar, name.familiar_repository)
+        return any(component(pattern).fullmatch(text) for pattern in self.references for text in texts)
 
 
-def _flag(text: str) -> bool:
-    if text.lower() in ("1", "true", "t"):
-        return True
-    if text.lower() in ("0", "false", "f"):
-        return False
-    raise Invalid(f"invalid filter 'dangling={text}': write true or false")
+def list_filter(filters: Filters, image_of: Callable[[str], Image]) -> ListFilter:
+    """`image_of` finds what `before` and `since` name. Raises Invalid, and what `image_of` raises."""
+    _check(filters, KNOWN)
+    before = [created_ns(image_of(name).created) for name in filters.get("before", ())]
+    before += [parse_moment(text, time.time_ns()) for text in filters.get("until", ())]
+    since = [created_ns(image_of(name).created) for name in filters.get("since", ())]
+    return ListFilter(
+        references=filters.get("reference", ()),
+        dangling=_flag(filters),
+        labels=filters.get("label", ()),
+        before=min((moment for moment in before if moment is not None), default=None),
+        since=max((moment for moment in since if moment is not None), default=None),
+    )
 
 
-def _label(text: str) -> Callable[[Candidate], bool]:
-    key, equals, value = text.partition("=")
-    return lambda c: key in c.image.config.labels and (not equals or c.image.config.labels[key] == value)
+@dataclass(frozen=True)
+class PruneFilter:
+    """`dangling` False = images with names too; `until` in ns since 1970."""
+
+    dangling: bool
+    until: int | None
+    labels: Sequence[str]
+    unwanted: Sequence[str]
+
+    def fits(self, image: Image) -> bool:
+        moment = created_ns(image.created)
+        if self.until is not None and (moment is None or moment > self.until):
+            return False
+        labels = image.config.labels
+        if not all(label_matches(labels, label) for label in self.labels):
+            return False
+        return not self.unwanted or not all(label_matches(labels, label) for label in self.unwanted)
 
 
-def _stored(moment: int, *, before: bool) -> Callable[[Candidate], bool]:
-    if before:
-        return lambda c: c.record.stored_ns < moment
-    return lambda c: c.record.stored_ns > moment
+def prune_filter(filters: Filters) -> PruneFilter:
+    """Raises Invalid."""
+    _check(filters, PRUNE_KNOWN)
+    until = filters.get("until", ())
+    if len(until) > 1:
+        raise Invalid("more than one until filter specified")
+    return PruneFilter(
+        dangling=_flag(filters) is not False,
+        until=parse_moment(until[0], time.time_ns()) if until else None,
+        labels=filters.get("label", ()),
+        unwanted=filters.get("label!", ()),
+    )
 
 
-def _moment(text: str) -> int:
-    """`until` as Unix seconds, RFC 3339 or an age in Go's form (10m, 1h30m); nanoseconds."""
-    import re
-    from datetime import datetime
+def _check(filters: Filters, known: frozenset[str]) -> None:
+    if unknown := sorted(set(filters) - known):
+        raise Invalid(f"invalid filter '{unknown[0]}'")
 
-    units = {"s": 1, "m": 60, "h": 3600}
-    if re.fullmatch(r"(\d+[smh])+", text):
-        age = sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+)([smh])", text))
-        return time.time_ns() - age * 1_000_000_000
-    try:
-        return int(float(text) * 1e9)
-    except ValueError:
-        pass
-    try:
-        return int(datetime.fromisoformat(text).timestamp() * 1e9)
-    except ValueError:
-        raise Invalid(f"invalid filter 'until={text}': write a time or an age, as 24h") from None
+
+def _flag(filters: Filters) -> bool | None:
+    """The value of `dangling`, None when it is not asked for."""
+    if "dangling" not in filters:
+        return None
+    values = filters["dangling"]
+    true, false = (any(value in words for value in values) for words in (("1", "true"), ("0", "false")))
+    if true == false:
+        raise Invalid(
+            f"invalid filter 'dangling=[{' '.join(values)}]'" if values else "invalid filter 'dangling'"
+        )
+    return true

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from hostagent import wire
 from hostagent.errors import Conflict, NotFound
-from hostagent.image import committing, loading, removing, saving, views
+from hostagent.image import committing, listing, loading, pruning, removing, saving, views
 from hostagent.image.committing import Commit
 from hostagent.image.crew import Crew
 from hostagent.image.fetching import LayerMaker
-from hostagent.image.filters import Candidate, Filters, matcher
+from hostagent.image.filters import Filters, prune_filter
 from hostagent.image.importing import import_archive
 from hostagent.image.progress import Tell
 from hostagent.image.pulling import Pull
@@ -102,16 +99,10 @@ class ImageService:
         """The newest step first."""
         return views.history(self.store, self.resolve(name))
 
-    def list(self, all: bool, filters: Filters) -> Sequence[wire.ImageSummary]:
-        """The newest first. `all` would add intermediate images, which this engine does not make."""
-        del all
-        fits = matcher(filters, lambda name: self.store.record(self.resolve(name).id).stored_ns)
-        found: list[wire.ImageSummary] = []
-        for record in self.store.records():
-            image = self.store.image(record.id)
-            if image is not None and fits(Candidate(image, record, self.store.names(record.id))):
-                found.append(views.summary(self.store, image, record))
-        return found
+    def list(self, all: bool, filters: Filters, shared_size: bool = False) -> Sequence[wire.ImageSummary]:
+        """The newest first. `all` adds images without a name that others were made from. Raises Invalid, NotFound."""
+        found = listing.list_images(self.store, self.resolve, all, filters)
+        return listing.with_shared_sizes(self.store, found)[0] if shared_size else found
 
     def size(self, image_id: str) -> int:
         """Bytes of all layers of an image that has a row."""
@@ -119,15 +110,7 @@ class ImageService:
 
     def usage(self) -> tuple[Sequence[wire.ImageSummary], int]:
         """All images with the bytes that each shares with others, and the bytes of all layers, each counted once."""
-        listed = self.list(False, {})
-        images = {each.id: self.resolve(each.id) for each in listed}
-        users = Counter(chain_id for image in images.values() for chain_id in image.chain_ids)
-        sizes = {chain_id: self.store.layer_size(chain_id) or 0 for chain_id in users}
-        shared = {
-            image.id: sum(sizes[chain_id] for chain_id in image.chain_ids if users[chain_id] > 1)
-            for image in images.values()
-        }
-        return [replace(each, shared_size=shared[each.id]) for each in listed], sum(sizes.values())
+        return listing.with_shared_sizes(self.store, self.list(True, {}))
 
     # Changing
 
@@ -140,17 +123,30 @@ class ImageService:
     def remove(self, name: str, force: bool, prune: bool, users: Users) -> Sequence[wire.ImageDeleted]:
         """Untag, and delete with the last name. `users` tells the containers made from an image.
 
-        `prune` would delete untagged parents, which this engine does not make. Raises NotFound, Conflict. The names
-        are gone at once; the layers' files are deleted in a thread meanwhile.
+        `prune` deletes parents that have no name and nothing but it. Raises NotFound, Conflict. The names are gone at
+        once; the layers' files are deleted in a thread meanwhile.
         """
-        del prune
         image = self.resolve(name)
         asked = self._asked(name, image)
-        steps = removing.plan(image, asked, self.store.names(image.id), users(image.id), force, name)
-        removed = removing.perform(self.store, steps)
-        for line in removed.lines:
-            if line.untagged or line.deleted == image.id:
-                self._tell("untag" if line.untagged else "delete", image, image.id, image.id)
+        steps = removing.plan(image.id, asked, self._facts(users), force=force, prune=prune, typed=name)
+        return self._removed(removing.perform(self.store, steps))
+
+    def prune(self, filters: Filters, users: Users) -> wire.ImagesPruned:
+        """docker image prune. Raises Invalid."""
+        removed, reclaimed = pruning.prune(self.store, self._facts(users), prune_filter(filters))
+        lines = self._removed(removed)
+        self._publish("image", "prune", "", {"reclaimed": str(reclaimed)})
+        return wire.ImagesPruned(images_deleted=[*lines] or None, space_reclaimed=reclaimed)
+
+    def _facts(self, users: Users) -> removing.Facts:
+        store = self.store
+        return removing.Facts(store.names, store.children, lambda each: store.record(each).parent, users)
+
+    def _removed(self, removed: removing.Removed) -> Sequence[wire.ImageDeleted]:
+        for action, image in removed.told:
+            # As in Docker an image that is gone has no labels any more.
+            labels = {} if action == "delete" else image.config.labels
+            self._publish("image", action, image.id, {**labels, "name": image.id})
         self._delete_later(self.store.sweep(removed.keys))
         return removed.lines
 
@@ -205,6 +201,8 @@ class ImageService:
             asked = self._asked(name, image)
             if asked is not None and asked.tag is not None and asked not in tags:
                 tags.append(asked)
+        for image, _ in wanted.values():
+            self._tell("save", image, image.id, image.id)
         return saving.save(self.store, list(wanted.values()))
 
     async def import_(

@@ -323,6 +323,14 @@ class ImageStore:
         rows = self.db.query("SELECT size FROM layer WHERE chain_id = ?", (chain_id,))
         return rows[0]["size"] if rows else None
 
+    def layer_sizes(self) -> dict[str, int]:
+        """Bytes of all layers by chain ID."""
+        return {row["chain_id"]: row["size"] for row in self.db.query("SELECT chain_id, size FROM layer")}
+
+    def children(self, image_id: str) -> list[str]:
+        """The images made from it here."""
+        return [row["id"] for row in self.db.query("SELECT id FROM image WHERE parent = ?", (image_id,))]
+
     def layer_blobs(self, diff_id: str) -> list[Blob]:
         """The stored blobs that unpack to `diff_id`."""
         rows = self.db.query("SELECT digest, media_type, size FROM layer_blob WHERE diff_id = ?", (diff_id,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from hostagent import wire
@@ -55,11 +56,11 @@ def config(source: ImageConfig) -> wire.Config:
     )
 
 
-def _tags(names: list[Reference]) -> list[str]:
+def _tags(names: Sequence[Reference]) -> list[str]:
     return [name.familiar for name in names if name.digest is None]
 
 
-def _digests(names: list[Reference]) -> list[str]:
+def _digests(names: Sequence[Reference]) -> list[str]:
     return [name.familiar for name in names if name.digest is not None]
 
 
@@ -90,9 +91,8 @@ def inspect(store: ImageStore, image: Image) -> wire.ImageInspect:
     )
 
 
-def summary(store: ImageStore, image: Image, record: Record) -> wire.ImageSummary:
-    """One entry of GET /images/json."""
-    names = store.names(image.id)
+def summary(image: Image, record: Record, names: Sequence[Reference]) -> wire.ImageSummary:
+    """One entry of GET /images/json, with those of its names that the filters let through."""
     return wire.ImageSummary(
         created=_epoch(image.created),
         id=image.id,

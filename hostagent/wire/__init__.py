@@ -80,7 +80,7 @@ from hostagent.wire.system import (
     SwarmInfo,
     Version,
 )
-from hostagent.wire.usage import BuildCache, BuildCachePruned, ContainersPruned, DiskUsage
+from hostagent.wire.usage import BuildCache, BuildCachePruned, ContainersPruned, DiskUsage, ImagesPruned
 from hostagent.wire.volume import Volume, VolumeCreate, VolumeList, VolumesPruned, VolumeUsage
 
 __all__ = [
@@ -125,6 +125,7 @@ __all__ = [
     "ImageMetadata",
     "ImageOptions",
     "ImageSummary",
+    "ImagesPruned",
     "IndexInfo",
     "Info",
     "LogConfig",

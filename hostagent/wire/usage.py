@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostagent.wire.base import Wire, shown
 from hostagent.wire.container import ContainerSummary
-from hostagent.wire.image import ImageSummary
+from hostagent.wire.image import ImageDeleted, ImageSummary
 from hostagent.wire.volume import Volume
 
 
@@ -44,4 +44,11 @@ class ContainersPruned(Wire, frozen=True, kw_only=True):
     """Answer of POST /containers/prune; bytes."""
 
     containers_deleted: list[str] | None = shown(None)
+    space_reclaimed: int = shown(0)
+
+
+class ImagesPruned(Wire, frozen=True, kw_only=True):
+    """Answer of POST /images/prune; bytes."""
+
+    images_deleted: list[ImageDeleted] | None = shown(None)
     space_reclaimed: int = shown(0)

@@ -71,12 +71,14 @@ def busybox_layer(binary: Path) -> bytes:
     return layer(entries)
 
 
-def archive(path: Path, tags: list[str], layers: list[bytes], config: Mapping[str, object]) -> str:
+def archive(
+    path: Path, tags: list[str], layers: list[bytes], config: Mapping[str, object], *, created: str = CREATED
+) -> str:
     """Write a docker-archive and return the image ID (`sha256:…`). `config` is the member of that name."""
     document = {
         "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
-        "created": CREATED,
+        "created": created,
         "config": dict(config),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_sha(data)}" for data in layers]},
         "history": [{"created": CREATED, "created_by": f"layer {n}"} for n in range(len(layers))],

@@ -20,6 +20,7 @@ from tests.unit.api.fake_engine import (
     FakeControl,
     FakeEngine,
     FakeFiles,
+    FakeImageRemoval,
     FakeImages,
     FakeShims,
     FakeUsage,
@@ -32,6 +33,7 @@ class Server:
     path: str
     engine: FakeEngine
     images: FakeImages
+    removal: FakeImageRemoval
     control: FakeControl
     app: Application
 
@@ -97,12 +99,13 @@ async def server() -> AsyncIterator[Server]:
         path = str(Path(folder) / "s")
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(path)
-        engine, images = FakeEngine(), FakeImages()
+        engine, images, removal = FakeEngine(), FakeImages(), FakeImageRemoval()
         control = FakeControl(engine)
         app = Application(
             Services(
                 engine=engine,
                 images=images,
+                image_removal=removal,
                 control=control,
                 files=FakeFiles(),
                 volumes=FakeVolumes(),
@@ -113,7 +116,7 @@ async def server() -> AsyncIterator[Server]:
             )
         )
         await app.listen(listening)
-        yield Server(path, engine, images, control, app)
+        yield Server(path, engine, images, removal, control, app)
         await app.close()
         for task in list(engine.tasks):
             task.cancel()

@@ -285,9 +285,20 @@ class FakeEngine:
         while True:
             yield await self.live_events.get()
 
-    async def image_remove(self, name: str, force: bool, prune: bool, /) -> Sequence[wire.ImageDeleted]:
-        self.calls.append(("image_remove", name, force, prune))
+
+class FakeImageRemoval:
+    """Removes whatever it is asked to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    async def remove(self, name: str, force: bool, prune: bool, /) -> Sequence[wire.ImageDeleted]:
+        self.calls.append(("remove", name, force, prune))
         return [wire.ImageDeleted(untagged=name), wire.ImageDeleted(deleted="sha256:1")]
+
+    async def prune(self, filters: Filters, /) -> wire.ImagesPruned:
+        self.calls.append(("prune", filters))
+        return wire.ImagesPruned(space_reclaimed=7)
 
 
 async def say(hijacked: Hijacked, container: FakeContainer, data: bytes) -> None:
@@ -309,7 +320,7 @@ class FakeImages:
     def last(self) -> tuple[object, ...]:
         return self.calls[-1]
 
-    def list(self, all: bool, filters: Filters, /) -> Sequence[wire.ImageSummary]:
+    def list(self, all: bool, filters: Filters, shared_size: bool, /) -> Sequence[wire.ImageSummary]:
         self.calls.append(("list", all, filters))
         return [
             wire.ImageSummary(id="sha256:" + "ab" * 32, repo_tags=["busybox:latest"], size=1000, created=1)

@@ -223,7 +223,7 @@ async def test_image_names_may_have_slashes(client: Client, server: Server) -> N
     assert server.images.last() == ("inspect", name)
     assert (await client.call("GET", f"/v1.47/images/{name}/history")).status == 200
     assert (await client.call("DELETE", f"/v1.47/images/{name}?force=1&noprune=1")).status == 200
-    assert server.engine.last() == ("image_remove", name, True, False)
+    assert server.removal.calls == [("remove", name, True, False)]
     tagged = await client.call("POST", f"/v1.47/images/{name}/tag?repo=other/app&tag=v2")
     assert tagged.status == 201
     assert server.images.last() == ("tag", name, "docker.io/other/app:v2")

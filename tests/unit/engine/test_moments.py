@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.engine.timestamps import parse_moment
 from hostagent.errors import Invalid
 from hostagent.model.duration import parse_duration
+from hostagent.model.moment import parse_moment
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND
