@@ -1,6 +1,7 @@
 """`docker images`, `rmi`, `image prune`, `tag`, `history`: on dockerd and on ours, one outcome.
 
-Ours says more where a name or a pattern is malformed. Not compared: the order of names that dockerd takes from a Go map, and times.
+Ours says more where a name or a pattern is malformed. Not compared: the order of names that dockerd takes from a map,
+and times.
 """
 
 from __future__ import annotations
