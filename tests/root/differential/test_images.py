@@ -205,9 +205,9 @@ def test_prune(three: Pair, same: Same) -> None:
             sorted(ours.out.splitlines()),
             ours.err,
         ), arguments
-    theirs, ours = (engine.ok("image", "prune", "-af") for engine in three)
-    assert sorted(theirs.splitlines()) == sorted(ours.splitlines())
-    assert "Total reclaimed space: 5.037kB" in ours, "the layers count once, when the last image goes"
+    before, after = (engine.ok("image", "prune", "-af") for engine in three)
+    assert sorted(before.splitlines()) == sorted(after.splitlines())
+    assert "Total reclaimed space: 5.037kB" in after, "the layers count once, when the last image goes"
     for engine in three:
         engine.ok("rm", "uses")
 
