@@ -15,6 +15,10 @@ from hostagent.errors import Invalid
 _WILD = frozenset("*?[\\")
 
 
+class BadPattern(Invalid):
+    """A pattern that cannot be read."""
+
+
 def has_wildcards(path: str) -> bool:
     """Whether a source of COPY is a pattern."""
     return any(character in _WILD for character in path)
@@ -22,7 +26,7 @@ def has_wildcards(path: str) -> bool:
 
 @lru_cache(maxsize=256)
 def component(pattern: str) -> re.Pattern[str]:
-    """One component of a path, as filepath.Match has it. Invalid for a set without an end."""
+    """One component of a path, as filepath.Match has it. BadPattern for a set without an end."""
     return re.compile(_translated(pattern, deep=False))
 
 
@@ -50,22 +54,34 @@ class PathMatcher:
             negated = pattern.startswith("!")
             bare = pattern[1:] if negated else pattern
             if negated and not bare:
-                raise Invalid('illegal exclusion pattern: "!"')
+                raise BadPattern('illegal exclusion pattern: "!"')
             bare = posixpath.normpath(bare) if bare else bare
             if bare not in ("", "."):
                 self._rules.append((negated, re.compile(_translated(bare.lstrip("/"), deep=True))))
+        self._any = re.compile("|".join(f"(?:{rule.pattern})" for _, rule in self._rules) or "(?!)")
         self.any_negated = any(negated for negated, _ in self._rules)
         """Then a directory that is excluded may still hold paths that are not."""
 
     def excludes(self, path: str) -> bool:
         """`path` is relative, with / between its components."""
         names = path.split("/")
-        above = ["/".join(names[:count]) for count in range(1, len(names) + 1)]
-        excluded = False
-        for negated, rule in self._rules:
-            if negated == excluded and any(rule.fullmatch(each) for each in above):
-                excluded = not negated
-        return excluded
+        found = 0
+        for count in range(1, len(names) + 1):
+            found = self.fitting("/".join(names[:count]), found)
+        return self.decided(found)
+
+    def fitting(self, path: str, above: int = 0) -> int:
+        """A bit for each pattern that fits `path` or, as `above` says, its directory: for whoever walks a tree."""
+        # One look for all patterns: most paths fit none.
+        if self._any.fullmatch(path):
+            for number, (_, rule) in enumerate(self._rules):
+                if rule.fullmatch(path):
+                    above |= 1 << number
+        return above
+
+    def decided(self, fitting: int) -> bool:
+        """Whether these patterns, the last one deciding, exclude."""
+        return bool(fitting) and not self._rules[fitting.bit_length() - 1][0]
 
 
 def select_names(names: Sequence[str], pattern: str) -> list[str]:
@@ -99,7 +115,7 @@ def _translated(pattern: str, *, deep: bool) -> str:
             at = end + 1
         elif character == "\\":
             if at >= len(pattern):
-                raise Invalid(f"syntax error in pattern: {pattern}")
+                raise BadPattern(f"syntax error in pattern: {pattern}")
             out.append(re.escape(pattern[at]))
             at += 1
         else:
@@ -113,5 +129,5 @@ def _set_end(pattern: str, at: int) -> int:
     while end < len(pattern) and (pattern[end] != "]" or end == at):
         end += 2 if pattern[end] == "\\" else 1
     if end >= len(pattern) or end == at:
-        raise Invalid(f"syntax error in pattern: {pattern}")
+        raise BadPattern(f"syntax error in pattern: {pattern}")
     return end

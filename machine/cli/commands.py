@@ -40,6 +40,7 @@ CONTAINER: Final = (
 )
 
 IMAGE: Final = (
+    Row("build", "build:build", "Build an image from a Dockerfile"),
     Row("ls", "images:ls", "List images"),
     Row("pull", "image_transfer:pull", "Pull an image from a registry"),
     Row("push", "image_transfer:push", "Push an image to a registry"),
@@ -87,6 +88,7 @@ TOP: Final = (
     Row("cp", "copy:copy", "Copy files between a container and this computer", _CONTAINERS),
     Row("stats", "stats:stats", "Show what containers use: CPU, memory, network, disk", _CONTAINERS),
     Row("container", CONTAINER, "Manage containers: start, stop, rm, inspect, …", _CONTAINERS),
+    Row("build", "build:build", "Build an image from a Dockerfile", _IMAGES),
     Row("images", "images:ls", "List images", _IMAGES),
     Row("pull", "image_transfer:pull", "Pull an image from a registry", _IMAGES),
     Row("push", "image_transfer:push", "Push an image to a registry", _IMAGES),

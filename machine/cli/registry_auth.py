@@ -33,14 +33,37 @@ class _Helped(msgspec.Struct, rename="pascal"):
 
 def credentials(reference: str) -> AuthConfig | None:
     """Those for the registry of an image's name, or None. MachineError: the file is damaged or the helper failed."""
-    server = registry_of(reference)
-    path = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    config = _config()
+    return _login(config, registry_of(reference)) if config is not None else None
+
+
+def all_credentials() -> dict[str, AuthConfig]:
+    """Those for all registries that the file or its helper knows, by registry: a build may need any of them."""
+    config = _config()
+    if config is None:
+        return {}
+    servers = {*config.auths, *config.cred_helpers}
+    if config.creds_store:
+        servers.update(msgspec.json.decode(_ask(config.creds_store, "list", ""), type=dict[str, str]))
+    found = {server: _login(config, server) for server in sorted(servers)}
+    return {server: login for server, login in found.items() if login is not None}
+
+
+def path() -> Path:
+    """docker's own file."""
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+
+
+def _config() -> _Config | None:
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=_Config)
+        return msgspec.json.decode(path().read_bytes(), type=_Config)
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, OSError) as error:
-        raise MachineError(f"cannot read the registry credentials in {path}: {error}") from error
+        raise MachineError(f"cannot read the registry credentials in {path()}: {error}") from error
+
+
+def _login(config: _Config, server: str) -> AuthConfig | None:
     helper = config.cred_helpers.get(server) or config.creds_store
     if helper:
         return _from_helper(helper, server)
@@ -61,11 +84,24 @@ def registry_of(reference: str) -> str:
 
 
 def _from_helper(helper: str, server: str) -> AuthConfig | None:
-    """Asks `docker-credential-<helper>` (https://docs.docker.com/reference/cli/docker/login/#credential-helpers)."""
+    answer = _ask(helper, "get", server)
+    if not answer:
+        return None
+    found = msgspec.json.decode(answer, type=_Helped)
+    if found.username == "<token>":
+        return AuthConfig(identitytoken=found.secret, serveraddress=server)
+    return AuthConfig(username=found.username, password=found.secret, serveraddress=server)
+
+
+def _ask(helper: str, verb: str, text: str) -> str:
+    """Asks `docker-credential-<helper>`; "" when it knows nothing of that.
+
+    Source: https://docs.docker.com/reference/cli/docker/login/#credential-helpers.
+    """
     try:
         done = subprocess.run(
-            [f"docker-credential-{helper}", "get"],
-            input=server,
+            [f"docker-credential-{helper}", verb],
+            input=text,
             capture_output=True,
             text=True,
             check=False,
@@ -76,9 +112,6 @@ def _from_helper(helper: str, server: str) -> AuthConfig | None:
     if done.returncode != 0:
         # Its way to say that it knows nothing of this registry; anything else is a failure.
         if "not found" in done.stdout + done.stderr:
-            return None
+            return ""
         raise MachineError(f"docker-credential-{helper} failed: {(done.stdout + done.stderr).strip()}")
-    found = msgspec.json.decode(done.stdout, type=_Helped)
-    if found.username == "<token>":
-        return AuthConfig(identitytoken=found.secret, serveraddress=server)
-    return AuthConfig(username=found.username, password=found.secret, serveraddress=server)
+    return done.stdout

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hostagent import wire
+from machine.client.docker_builds import Builds
 from machine.client.docker_call import Caller, Filters, decode, filters
 from machine.client.docker_containers import Containers, Execs
 from machine.client.docker_images import Images
@@ -17,8 +18,8 @@ from machine.client.http import Http, Response
 class DockerClient:
     """`DockerClient(ensure_keeper(machine))`; a context manager.
 
-    `containers`, `execs`, `images` and `volumes` hold the calls of each noun. All raise DaemonError (status and message
-    of the engine), Unavailable, and, through a keeper, HostKeyMismatch or Denied.
+    `containers`, `execs`, `images`, `volumes` and `builds` hold the calls of each noun. All raise DaemonError (status
+    and message of the engine), Unavailable, and, through a keeper, HostKeyMismatch or Denied.
     """
 
     def __init__(self, socket_path: Path | str) -> None:
@@ -28,6 +29,7 @@ class DockerClient:
         self.execs = Execs(self._caller)
         self.images = Images(self._caller)
         self.volumes = Volumes(self._caller)
+        self.builds = Builds(self._caller)
 
     def ping(self) -> str:
         """The engine's highest API version."""
