@@ -95,6 +95,8 @@ class Containers:
 
     def save(self, container: Container, state: State) -> None:
         """Give it a new state, in memory and on disk (later, when that is full). One that is gone already has none."""
+        if state == container.state:
+            return
         container.state = state
         self._later.run("state", container.id, lambda: self._write_state(container))
 

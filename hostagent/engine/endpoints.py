@@ -96,9 +96,10 @@ class Endpoints:
 
     def release(self, container: Container) -> None:
         """Give everything back; what is gone already does not matter."""
-        self._current.pop(container.id, None)
+        endpoint = self._current.pop(container.id, None)
         if _on_bridge(container):
-            self._bridge.unpublish(container.id)
+            if endpoint is None or endpoint.bindings:
+                self._bridge.unpublish(container.id)
             shared = any(guest.state.running for guest in self._containers.guests(container))
             self._bridge.disconnect(container.id, shared)
             self._bridge.release(container.id)

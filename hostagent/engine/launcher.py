@@ -22,6 +22,7 @@ class Launcher:
     """One launcher process at a time, always of this daemon's code."""
 
     def __init__(self, run_directory: str, shims_cgroup: str) -> None:
+        self._run_directory = run_directory
         self._sockets = f"{run_directory}/shims"
         self._shims_cgroup = shims_cgroup
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,6 +50,7 @@ class Launcher:
                     "hostagent.runtime.launcher",
                     str(theirs.fileno()),
                     self._shims_cgroup,
+                    self._run_directory,
                 ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,

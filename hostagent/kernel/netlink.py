@@ -50,6 +50,8 @@ LOOPBACK_INDEX = 1  # the kernel makes lo first in every network namespace
 _LINK = struct.Struct("=BxHiII")  # family, hardware type, index, flags, change mask
 _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # family, dst/src length, tos, table, protocol, scope, type, flags
+_INTERFACE_INDEX = struct.Struct("=16si20x")  # struct ifreq with the index (netdevice(7))
+_SIOCGIFINDEX = 0x8933  # linux/sockios.h
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,18 @@ class Socket(netlink_socket.Socket):
                 return None
             raise
         return _parse_link(body)
+
+    def index(self, name: str) -> int:
+        """Of the interface of that name; 0 when there is none. Waits for nobody (netdevice(7)), where `link` waits for
+        the lock that the kernel holds for milliseconds while it takes a network namespace away."""
+        try:
+            answer = self.ioctl(_SIOCGIFINDEX, _INTERFACE_INDEX.pack(name.encode(), 0))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return 0
+            raise
+        index: int = _INTERFACE_INDEX.unpack(answer)[1]
+        return index
 
     def addresses(self, index: int = 0) -> list[str]:
         """The IPv4 addresses of an interface, or with 0 of all, as CIDR."""

@@ -5,6 +5,7 @@ Sources: netlink(7), linux/netlink.h. The users: netlink.py (rtnetlink), nft.py 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import struct
@@ -131,6 +132,10 @@ class Socket:
 
     def close(self) -> None:
         self._socket.close()
+
+    def ioctl(self, request: int, argument: bytes) -> bytes:
+        """A question to the network namespace of the socket by ioctl(2): `argument` as it comes back."""
+        return fcntl.ioctl(self._socket, request, argument)
 
     def request(self, *messages: Message, ignore: Collection[int] = ()) -> None:
         """Send requests in one datagram and wait for every acknowledgement.

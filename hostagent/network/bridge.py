@@ -258,16 +258,16 @@ class BridgeNetwork:
         The kernel deletes the interface with the container's network namespace, in its own time; a namespace that is
         `shared` with others goes on without it.
         """
-        link = self._route.link(host_interface(container_id))
-        if link is None:
-            return
+        name = host_interface(container_id)
         if shared:
-            self._route.request(netlink.delete_link(host_interface(container_id)), ignore={errno.ENODEV})
+            self._route.request(netlink.delete_link(name), ignore={errno.ENODEV})
             return
-        # ENODEV: the kernel was quicker.
-        self._route.request(
-            *netlink.retire_link(link.index, f"{RETIRED_PREFIX}{link.index}"), ignore={errno.ENODEV}
-        )
+        index = self._route.index(name)
+        if index:
+            # ENODEV: the kernel was quicker.
+            self._route.request(
+                *netlink.retire_link(index, f"{RETIRED_PREFIX}{index}"), ignore={errno.ENODEV}
+            )
 
     # --- published ports ---
 

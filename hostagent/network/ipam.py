@@ -69,16 +69,21 @@ class Leases:
     def __init__(self, db: Database, bridge: str) -> None:
         self._db = db
         self._bridge = bridge
+        self._subnet: IPv4Network | None = None
+        """What `subnet` has found: every start asks."""
 
     def subnet(self) -> IPv4Network | None:
         """The subnet that the bridge was given, or None before the first time."""
-        rows = self._db.query("SELECT subnet FROM network_bridges WHERE name = ?", (self._bridge,))
-        return IPv4Network(rows[0]["subnet"]) if rows else None
+        if self._subnet is None:
+            rows = self._db.query("SELECT subnet FROM network_bridges WHERE name = ?", (self._bridge,))
+            self._subnet = IPv4Network(rows[0]["subnet"]) if rows else None
+        return self._subnet
 
     def set_subnet(self, network: IPv4Network) -> None:
         """Give the bridge a subnet. Leases and ports of another one are forgotten."""
         if self.subnet() == network:
             return
+        self._subnet = None
         with self._db.transaction() as tx:
             tx.execute("DELETE FROM network_bridges WHERE name = ?", (self._bridge,))
             tx.execute("INSERT INTO network_bridges VALUES (?, ?)", (self._bridge, str(network)))
@@ -121,6 +126,7 @@ class Leases:
 
     def forget_bridge(self) -> None:
         """Remove the bridge with its leases and ports (ON DELETE CASCADE)."""
+        self._subnet = None
         self._db.execute("DELETE FROM network_bridges WHERE name = ?", (self._bridge,))
 
     def _find(self, container_id: str) -> Lease | None:

@@ -1,8 +1,9 @@
 """The launcher: a warm, single-threaded process that forks one shim per container.
 
-Started by the daemon with one end of a SOCK_SEQPACKET pair (`python -m hostagent.runtime.launcher FD CGROUP`); it
-ends at EOF on it and so is always of the daemon's version. Everything that a shim needs is imported here, once, and
-the heap is frozen, so that a shim shares nearly all of its memory with it and starts in a fork's time.
+Started by the daemon with one end of a SOCK_SEQPACKET pair (`python -m hostagent.runtime.launcher FD CGROUP RUN`, RUN
+being the daemon's run directory); it ends at EOF on it and so is always of the daemon's version. Everything that a shim
+needs is imported here, once, and rehearsed, and the heap is frozen, so that a shim shares nearly all of its memory with
+it and starts in a fork's time.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from hostagent.runtime.processes import set_name
 def main() -> None:
     """Serve `Launch` messages until the daemon is gone."""
     selfexe.reexec_from_sealed_python()
-    # Shims are not ours to wait for: the kernel reaps them.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # The end of the daemon is ours; a shim's is its container's. (Not left to the shims: signal() is Python code.)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -32,7 +31,9 @@ def main() -> None:
     fds.close_all_except((0, 1, 2, control.fileno()))
     # Shims are born where they belong: moving each would wait for an RCU grace period (15 ms) per container.
     Cgroup(sys.argv[2]).add_self()
-    rehearsal.run()
+    rehearsal.run(f"{sys.argv[3]}/rehearsal-{os.getpid()}")
+    # Shims are not ours to wait for: the kernel reaps them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.disable()
     gc.freeze()
