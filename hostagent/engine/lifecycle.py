@@ -148,6 +148,8 @@ class Lifecycle:
     def _not_started(self, container: Container, error: EngineError | OSError) -> None:
         """Record why, and end those who wait for it: `docker run` attached and asked for the exit code beforehand."""
         code = error.exit_code if isinstance(error, startfailure.RefusedStart) else startfailure.START_ERROR
+        if code == startfailure.START_ERROR:
+            code = container.state.exit_code or code  # of the command's last end, if it told of an error
         phase = "exited" if container.state.started_ns else "created"
         self._containers.save(
             container, replace(container.state, phase=phase, exit_code=code, error=str(error))

@@ -88,7 +88,10 @@ class Links:
         name, _, alias = reference.removeprefix("/").rpartition("/")
         if not name:
             raise EngineError("Conflict, cannot remove the default link name of the container")
-        parent = self._containers.find(name)
+        try:
+            parent = self._containers.find(name)
+        except NotFound:
+            raise NotFound(f"No such container: {reference}") from None
         links = [link for link in parent.host.links or () if link.partition(":")[2] != alias]
         if len(links) == len(parent.host.links or ()):
             raise NotFound(f"No such container: {reference}")

@@ -13,7 +13,8 @@ import msgspec
 
 from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.mountspec import BindMount, TmpfsMount
-from hostagent.runtime.mount_options import SUBPATH_OPTION
+from hostagent.image.mountpoints import MTAB, MTAB_TARGET
+from hostagent.runtime.mount_options import SUBPATH_OPTION, SYMLINK_TYPE
 from hostagent.runtime.volume_step import options_of
 from hostagent.wire import ContainerCreate, HostConfig
 
@@ -257,7 +258,7 @@ def _mounts(bundle: Bundle) -> list[Json]:
 
 
 def _read_only(entry: Json) -> Json:
-    if entry["destination"] in STAYS_WRITABLE or entry["destination"] == "/":
+    if entry["destination"] in (*STAYS_WRITABLE, "/", MTAB):
         return entry
     return entry | {"options": (*_options(entry), "ro")}
 
@@ -289,6 +290,7 @@ def _system_mounts(bundle: Bundle) -> list[Json]:
     own_shm = [bundle.shm] if bundle.shm and bundle.shm["type"] != "bind" else []
     return [
         root,
+        mount(MTAB, SYMLINK_TYPE, MTAB_TARGET),
         mount("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
         mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
         mount(

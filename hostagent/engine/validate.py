@@ -13,7 +13,13 @@ from hostagent.errors import EngineError, Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig, RestartPolicy
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")
-SIGNAL_MAX = 64
+_SIGNALS = {
+    **{each.removeprefix("SIG"): number.value for each, number in signal.Signals.__members__.items()},
+    **{f"RTMIN+{offset}": signal.SIGRTMIN + offset for offset in range(1, 16)},
+    **{f"RTMAX-{offset}": signal.SIGRTMAX - offset for offset in range(1, 15)},
+}
+"""Names without SIG, as `kill -l` lists them."""
+_NUMBERS = frozenset(_SIGNALS.values())
 
 # field -> the option a person typed
 UNSUPPORTED = {
@@ -42,7 +48,7 @@ def check(body: ContainerCreate, host: HostConfig) -> None:
     security.check(host)
     devices.check(host)
     _check_platform(host)
-    stop_signal_number(body.stop_signal or "SIGTERM")
+    signal_number(body.stop_signal or "SIGTERM")
 
 
 def check_name(name: str) -> str:
@@ -70,29 +76,15 @@ def signal_number(text: str) -> int:
     """`9`, `KILL`, `SIGKILL`, `SIGRTMIN+3` -> number. Invalid in Docker's words."""
     if text.isdigit():
         number = int(text)
-        if 0 < number <= SIGNAL_MAX:
+        if number in _NUMBERS:
             return number
         if number:
             raise Invalid(f"the linux daemon does not support signal {number}")
         raise Invalid(f"invalid signal: {text}")
-    name = text.upper().removeprefix("SIG")
-    base, plus, offset = name.partition("+")
-    if not plus:
-        base, plus, offset = name.partition("-")
     try:
-        number = signal.Signals[f"SIG{base}"].value
+        return _SIGNALS[text.upper().removeprefix("SIG")]
     except KeyError:
         raise Invalid(f"invalid signal: {text}") from None
-    if plus:
-        if base not in ("RTMIN", "RTMAX") or not offset.isdigit():
-            raise Invalid(f"invalid signal: {text}")
-        number += int(offset) if plus == "+" else -int(offset)
-    return number
-
-
-def stop_signal_number(text: str) -> int:
-    """The same for --stop-signal."""
-    return signal_number(text)
 
 
 def _check_platform(host: HostConfig) -> None:

@@ -11,7 +11,7 @@ import os
 from hostagent.errors import Unavailable
 from hostagent.image import jail
 from hostagent.image.filejobs import Root, RunningRoot, StoppedRoot
-from hostagent.image.mountpoints import MOUNT_FILES, MOUNT_FOLDERS
+from hostagent.image.mountpoints import MOUNT_FILES, MOUNT_FOLDERS, make_mtab
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 from hostagent.kernel.fds import owned
@@ -117,6 +117,7 @@ def _enter_stopped(root: StoppedRoot, with_mounts: bool) -> None:
             os.close(mkdirs_in_root(fd, path))
         for path in MOUNT_FILES:
             os.close(touch_in_root(fd, path))
+        make_mtab(fd)
         for bind in root.binds if with_mounts else ():
             bind_in_root(fd, bind.source, bind.subpath, bind.destination, bind.read_only)
     jail.pivot(root.mountpoint)

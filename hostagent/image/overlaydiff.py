@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 
-from hostagent.image.mountpoints import is_bare
+from hostagent.image.mountpoints import is_bare, is_mtab
 from hostagent.image.unpack import OPAQUE
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
@@ -65,7 +65,8 @@ def difference(upper: str, lower: Sequence[str]) -> Difference:
 
 
 def written(upper: str) -> int:
-    """Bytes of what is in the upper directory, as Docker counts them: no directories, each inode once."""
+    """Bytes of what is in the upper directory, as Docker counts them: no directories, each inode once, not what every
+    container has."""
     total = 0
     seen: set[int] = set()
     with owned(os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as top:
@@ -75,7 +76,7 @@ def written(upper: str) -> int:
             for name, status in _entries(top, directory):
                 if stat.S_ISDIR(status.st_mode):
                     todo.append(directory + b"/" + name)
-                elif status.st_ino not in seen:
+                elif status.st_ino not in seen and not is_mtab(directory + b"/" + name, status, top):
                     seen.add(status.st_ino)
                     total += status.st_size
     return total
@@ -141,7 +142,7 @@ class _Comparison:
 
     def _member(self, path: bytes, status: os.stat_result, parent: _Node) -> _Node:
         old, lower = self._old(path, parent.lower)
-        bare = is_bare(path[2:], status)
+        bare = is_bare(path[2:], status) or (old is None and is_mtab(path, status, self._upper))
         if old is None:
             kind = None if bare else Kind.ADDED
         else:

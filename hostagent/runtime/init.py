@@ -177,10 +177,13 @@ def _finish_network(task: InitTask) -> None:
 def _name_host(spec: Spec) -> None:
     if spec.namespace("uts") is None:
         return
-    if spec.hostname:
-        libc.sethostname(spec.hostname)
-    if spec.domainname:
-        libc.setdomainname(spec.domainname)
+    for name, call in ((spec.hostname, libc.sethostname), (spec.domainname, libc.setdomainname)):
+        try:
+            if name:
+                call(name)
+        except OSError as error:
+            text = f"error during container init: {call.__name__}: {os.strerror(error.errno or 0).lower()}"
+            raise StartError("uts", error.errno or 0, text) from None
 
 
 def _waiter(task: InitTask) -> Callable[[], None] | None:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from hostagent.kernel import constants as c
 
+SYMLINK_TYPE = "symlink"
+"""An extension, a type of "mount": a link at the destination to the source, where there is nothing yet."""
+
 _FLAGS = {
     "async": (0, c.MS_SYNCHRONOUS),
     "atime": (0, c.MS_NOATIME),

@@ -14,7 +14,12 @@ from hostagent.errors import Invalid
 from hostagent.kernel import constants as c
 from hostagent.kernel.cgroup_mounts import Hierarchy, hierarchies
 from hostagent.runtime import mount_options, steps, volume_step
-from hostagent.runtime.mount_options import MOUNT_NAMESPACE_OPTION, SUBPATH_OPTION, MountOptions
+from hostagent.runtime.mount_options import (
+    MOUNT_NAMESPACE_OPTION,
+    SUBPATH_OPTION,
+    SYMLINK_TYPE,
+    MountOptions,
+)
 from hostagent.runtime.spec import Mount, Spec
 from hostagent.runtime.volume_step import VOLUME_OPTION
 
@@ -136,6 +141,8 @@ def _mounts(mount: Mount, bundle: str, spec: Spec) -> list[steps.Step]:
         # The host's tree cannot be mounted anew from a user namespace: what is mounted already is bound.
         place = next((tree.mountpoint for tree in hierarchies() if tree.unified), "/sys/fs/cgroup")
         return [steps.BindMount(place, mount.destination, True, _attributes(options))]
+    if mount.kind == SYMLINK_TYPE:
+        return [steps.MakeLink(mount.destination, mount.source)]
     if options.data[:1] == (VOLUME_OPTION,):
         return [volume_step.step(mount.kind, mount.source, mount.destination, options, _attributes(options))]
     if not options.bind and mount.kind != "bind":

@@ -64,10 +64,10 @@ def find(name: str, search: str) -> str:
             _check(name)
         except FileNotFoundError:
             raise StartError(
-                "exec", errno.ENOENT, f'exec: "{name}": stat {name}: no such file or directory'
+                "exec", errno.ENOENT, f"exec: {_quoted(name)}: stat {name}: no such file or directory"
             ) from None
         except OSError as error:
-            raise StartError("exec", error.errno or 0, f'exec: "{name}": {_text(error)}') from None
+            raise StartError("exec", error.errno or 0, f"exec: {_quoted(name)}: {_text(error)}") from None
         return name
     for directory in search.split(":"):
         candidate = f"{directory or '.'}/{name}"
@@ -76,7 +76,11 @@ def find(name: str, search: str) -> str:
         except OSError:
             continue
         return candidate
-    raise StartError("exec", errno.ENOENT, f'exec: "{name}": executable file not found in $PATH')
+    raise StartError("exec", errno.ENOENT, f"exec: {_quoted(name)}: executable file not found in $PATH")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def execute(path: str, args: tuple[str, ...], env: dict[str, str]) -> NoReturn:

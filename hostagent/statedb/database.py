@@ -20,8 +20,11 @@ class DatabaseFull(EngineError):
     """A write was refused for lack of space."""
 
 
-FORMAT = 1
-"""Raised when an engine of before would misread what this one writes (docs/adr/0007)."""
+FORMAT = 2
+"""Raised when an engine of before would misread what this one writes (docs/adr/0007-upgrade-and-downgrade.md).
+
+1: until volumes. 2: rows of containers name their volumes; an engine of before would start them without, and drop them.
+"""
 
 Value = str | int | float | bytes | None
 
@@ -40,7 +43,11 @@ class Database:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=5000;"
         )
         self._depth = 0
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _migrate(self) -> None:
         found: int = self.query("PRAGMA user_version")[0]["user_version"]

@@ -49,3 +49,24 @@ def test_capabilities(same: Same) -> None:
     same("run", "--rm", "--cap-add", "NOPE", "busybox", "true")
     same("run", "--rm", "--cap-drop", "nope", "busybox", "true")
     same("run", "--rm", "busybox", "sh", "-c", "mknod /tmp/tun c 10 200 && cat /tmp/tun")
+
+
+def test_names_with_quotes_and_names_that_are_too_long(same: Same) -> None:
+    same("run", "--rm", "--entrypoint", '["a\\b"]', "busybox", "x")
+    same("run", "--rm", "-h", "a" * 65, "busybox", "true")
+
+
+def test_the_list_of_mounts_has_its_old_name(both: tuple[Engine, Engine], same: Same) -> None:
+    """/etc/mtab is in every container, and neither a change of its files nor in what is made from them."""
+    same("run", "--name", "ran", "--read-only", "busybox", "sh", "-c", "readlink /etc/mtab; ls -ld /etc")
+    same("diff", "ran")
+    same("ps", "-as", "--format", "{{.Size}}")
+    same("create", "--name", "made", "busybox", "true")
+    same("cp", "made:/etc/mtab", "-")
+    same("diff", "made")
+    same("ps", "-as", "--format", "{{.Size}}")
+    same("commit", "-c", "CMD true", "ran", "committed")
+    same("history", "--format", "{{.Size}}", "committed")
+    same("run", "--rm", "--tmpfs", "/etc", "busybox", "ls", "/etc/mtab")
+    same("run", "--name", "own", "busybox", "ln", "-sf", "/elsewhere", "/etc/mtab")
+    same("start", "-a", "own")

@@ -33,10 +33,13 @@ def test_an_address_that_the_host_lacks(engine: Engine) -> None:
 
 
 def test_a_later_start_that_fails_leaves_it_exited(engine: Engine) -> None:
+    """With the exit code of the command's last end, unless that was 0."""
     engine.ok("run", "--name", "first", "-p", "18080:80", "busybox", "true")
+    assert engine.docker("run", "--name", "failed", "-p", "18080:80", "busybox", "false").code == 1
     engine.ok("run", "-d", "-p", "18080:80", "busybox", "sleep", "60")
-    assert engine.docker("start", "first").code == 1
-    assert engine.inspect("first", STATE) == "exited 128 false"
+    for name, code in (("first", 128), ("failed", 1)):
+        assert engine.docker("start", name).code == 1
+        assert engine.inspect(name, STATE) == f"exited {code} false"
 
 
 def test_no_event_tells_of_a_death(engine: Engine) -> None:
@@ -71,4 +74,5 @@ def test_one_to_be_removed_is_gone_before_the_failure_is_told(engine: Engine) ->
 def test_with_the_old_client(engine: Engine, old_docker_cli: Path) -> None:
     result = engine.docker("run", "--rm", "busybox", "nosuch", cli=old_docker_cli)
     assert result.code == 127
-    assert "error waiting" not in result.err
+    if engine.name != "dockerd":  # which loses this race now and then
+        assert "error waiting" not in result.err

@@ -50,7 +50,17 @@ def test_details_of_logs(same: Same) -> None:
 
 def test_signals_of_kill(same: Same) -> None:
     same("run", "-d", "--name", "box", "busybox", "sleep", "60")
-    for signal in ("99", "0", "NOPE", "SIGRTMIN+1"):
+    for signal in (
+        "99",
+        "33",
+        "0",
+        "NOPE",
+        "SIGRTMIN+16",
+        "SIGRTMIN+70",
+        "SIGRTMAX-15",
+        "UNUSED",
+        "SIGRTMIN+1",
+    ):
         same("kill", "-s", signal, "box")
 
 

@@ -80,13 +80,16 @@ def test_back_off_doubles_up_to_a_minute_and_starts_anew_after_a_steady_run() ->
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("RTMIN+3", 37)]
+    ("text", "number"),
+    [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("RTMIN+3", 37), ("SIGRTMAX-14", 50), ("IOT", 6)],
 )
 def test_signal_number(text: str, number: int) -> None:
     assert validate.signal_number(text) == number
 
 
-@pytest.mark.parametrize("text", ["0", "65", "NOPE", "TERM+1", "RTMIN+x"])
+@pytest.mark.parametrize(
+    "text", ["0", "33", "65", "NOPE", "TERM+1", "RTMIN+x", "RTMIN+16", "RTMIN-1", "RTMIN+70"]
+)
 def test_bad_signal(text: str) -> None:
     with pytest.raises(Invalid, match=r"invalid signal|does not support signal"):
         validate.signal_number(text)
