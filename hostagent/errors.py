@@ -8,7 +8,8 @@
     ├── Conflict      409  a name, a port, or a state stands in the way
     ├── Unsupported   501  known to Docker, not built here (yet)
     ├── Unavailable   503  something that we depend on is down
-    └── NotModified   304  already as asked (start of a started container)
+    ├── NotModified   304  already as asked (start of a started container)
+    └── StepFailed    500  a process of a build ended with a code that is not 0
 
 Handlers only raise; the edge (hostagent.api) turns `status` and the text into Docker's `{"message": ...}`.
 The text says what happened, why, and what to do.
@@ -55,3 +56,11 @@ class Unavailable(EngineError):
 
 class NotModified(EngineError):
     status = 304
+
+
+class StepFailed(EngineError):
+    """`code` is the process's: clients end with it."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code

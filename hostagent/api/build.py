@@ -70,9 +70,12 @@ class _Build:
 
 def _options(query: Query, here: Platform) -> Options:
     """Invalid for a parameter that cannot be read, Unsupported for one that asks for what is not built."""
-    for name in ("squash", "outputs"):
-        if query.flag(name):
-            raise Unsupported(f"build parameter {name} is not supported yet")
+    if query.flag("squash"):
+        raise Invalid("squash is only supported with experimental mode")
+    if query.text("outputs"):
+        raise Unsupported("outputs other than an image need BuildKit's protocol, which is not supported yet")
+    if (isolation := query.text("isolation")) not in (None, "", "default"):
+        raise Invalid(f'unsupported isolation: "{isolation}"')
     arguments = _json(query, "buildargs", dict[str, str | None])
     epoch = arguments.get("SOURCE_DATE_EPOCH")
     if epoch is not None and not epoch.isdecimal():
@@ -115,7 +118,6 @@ def _host(query: Query) -> wire.HostConfig:
         cpuset_mems=query.text("cpusetmems") or "",
         shm_size=query.number("shmsize") or 0,
         cgroup_parent=query.text("cgroupparent") or "",
-        isolation=query.text("isolation") or "",
         security_opt=_json(query, "securityopt", list[str]) or None,
         ulimits=_json(query, "ulimits", list[wire.Ulimit]) or None,
     )

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from hostagent import wire
 from hostagent.api.ports import ReportProgress
 from hostagent.api.version import Version
-from hostagent.errors import EngineError
+from hostagent.errors import EngineError, StepFailed
 
 RAW = "application/vnd.docker.raw-stream"
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
@@ -90,4 +90,5 @@ def failure(error: Exception) -> wire.Progress:
     text = (
         str(error) if isinstance(error, EngineError) else f"internal error: {type(error).__name__}: {error}"
     )
-    return wire.Progress(error_detail=wire.ErrorDetail(message=text), error=text)
+    code = error.code if isinstance(error, StepFailed) else 0
+    return wire.Progress(error_detail=wire.ErrorDetail(code=code, message=text), error=text)

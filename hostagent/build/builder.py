@@ -12,7 +12,7 @@ from pathlib import Path
 from hostagent.build import ops
 from hostagent.build.assemble import assemble, store_image
 from hostagent.build.cache import Restricted, StepCache, cache_id
-from hostagent.build.compile import Compiled, Program, compile_build, file_head
+from hostagent.build.compile import Compiled, Program, compile_build, file_head, platform_asked
 from hostagent.build.context import Contexts
 from hostagent.build.executor import BuildExecutor
 from hostagent.build.mounting import Caches
@@ -109,10 +109,15 @@ class Builder:
         here = host_platform()
         options = request.options
         head = file_head(dockerfile, options, here)
-        needed = Stages(dockerfile, head).needed(options.target)
-        async with asyncio.TaskGroup() as group:
-            found = {key: group.create_task(self._image(*key, request)) for key in needed.images}
-        images = {key: task.result() for key, task in found.items()}
+        stages = Stages(dockerfile, head, platform_asked(options, here))
+        images: dict[tuple[str, str], Image] = {}
+        while missing := [key for key in stages.needed(options.target, images).images if key not in images]:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    found = {key: group.create_task(self._image(*key, request)) for key in missing}
+            except BaseExceptionGroup as group_error:
+                raise _first(group_error) from group_error
+            images |= {key: task.result() for key, task in found.items()}
         return compile_build(dockerfile, options, images, here)
 
     async def _image(self, name: str, platform: str, request: Request) -> Image:
@@ -157,12 +162,15 @@ class Builder:
             raise _first(group_error) from group_error
         finally:
             await self.cache.flush()
-        made = self.cache.moment(_image_key(target, results[target.op]), options.use_cache)
+        key = _image_key(target, results[target.op])
+        earlier = self.cache.find(key, Snapshot()) if options.use_cache else None
+        report.end(earlier is not None)
+        made = (earlier or self.cache.put(key, Snapshot(), None, "image")).created_ns
         raw = assemble(target, results, solver.moments, made, options.epoch)
         image = await store_image(self._images.store, lease, raw, results[target.op], options.tags)
         await self.cache.flush()
         if program.unused:
-            say(f"[Warning] One or more build-args {list(program.unused)} were not consumed\n")
+            say(f"[Warning] One or more build-args [{' '.join(program.unused)}] were not consumed\n")
         return image
 
 

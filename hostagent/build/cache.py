@@ -88,11 +88,6 @@ class StepCache:
         self._new[key] = _New(parent.with_layer(layer).chain_id if layer else "", entry, description)
         return entry
 
-    def moment(self, key: str, known: bool) -> int:
-        """When something was first done, ns since 1970: now, unless it is `known` to have been done before."""
-        entry = self.find(key, Snapshot()) if known else None
-        return (entry or self.put(key, Snapshot(), None, "image")).created_ns
-
     async def flush(self) -> None:
         """Write what is new, once its files are on disk: one sync for a whole build."""
         new, self._new = self._new, {}

@@ -14,9 +14,9 @@ from hostagent.build import ops
 from hostagent.build.options import Options
 from hostagent.build.runmount import parse_mount
 from hostagent.build.scope import Head, Scope, platform_arguments
+from hostagent.build.scripts import with_script
 from hostagent.build.stages import SCRATCH, Stages
 from hostagent.dockerfile import instructions as it
-from hostagent.dockerfile import source
 from hostagent.dockerfile.instructions import Dockerfile
 from hostagent.errors import Invalid
 from hostagent.image.configure import CHANGING, command, configure, pairs, working_directory
@@ -34,6 +34,8 @@ class Step:
     text: str
     line: int
     op: ops.Op | None = None
+    shown: str = ""
+    """As it is told while it is built; "" for what is not told, as what a base image's ONBUILD brings."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def compile_build(
 ) -> Program:
     """`images`: those of `Stages.needed`, by (name, platform). Invalid, with the line, for what cannot be built."""
     head = file_head(dockerfile, options, here)
-    stages = Stages(dockerfile, head)
-    needed = stages.needed(options.target)
+    stages = Stages(dockerfile, head, platform_asked(options, here))
+    needed = stages.needed(options.target, images)
     done: dict[int, Compiled] = {}
     for index in needed.order:
         done[index] = _Stage(dockerfile, options, head, stages, index, images, done).compile()
@@ -79,6 +81,11 @@ def file_head(dockerfile: Dockerfile, options: Options, here: Platform) -> Head:
     """The variables of FROM lines."""
     automatic = platform_arguments(options.platform, here)
     return Head(options.arguments, automatic, dockerfile.arguments, dockerfile.escape)
+
+
+def platform_asked(options: Options, here: Platform) -> str:
+    """The platform of images that no --platform of their FROM names; "" is whatever there is."""
+    return str(options.platform) if options.platform != here else ""
 
 
 def _is_proxy(name: str) -> bool:
@@ -106,7 +113,6 @@ class _Stage:
         self._done = done
         self._steps: list[Step] = []
         self._author = ""
-        self._triggers: tuple[str, ...] = ()
         self._begin()
         self._scope = Scope(head, self._config.env, dockerfile.escape)
         self._cmd_here = False
@@ -117,10 +123,9 @@ class _Stage:
         platform = self._stages.platform(self._index)
         if earlier is not None:
             found = self._done[earlier]
-            self._op, self._config, self._base = found.op, found.config, found.base
+            self._op, self._config, self._base = found.op, replace(found.config, on_build=()), found.base
             self._platform, self._author = found.platform, found.author
             self._steps += found.steps
-            self._triggers = ()
         elif name == SCRATCH:
             self._op, self._base = ops.Scratch(), None
             self._config = ImageConfig(env=(DEFAULT_PATH,))
@@ -130,7 +135,6 @@ class _Stage:
             self._op = ops.Base(self._base.id, self._base.diff_ids)
             self._platform, self._author = self._base.platform, self._base.author
             config = self._base.config
-            self._triggers = config.on_build
             env = (
                 config.env
                 if any(each.startswith("PATH=") for each in config.env)
@@ -140,27 +144,27 @@ class _Stage:
 
     def compile(self) -> Compiled:
         stage = self._dockerfile.stages[self._index]
-        for step in (*self._triggered(), *stage.instructions):
-            try:
-                self._instruction(step)
-            except Invalid as error:
-                line = step.statement.first
-                raise Invalid(f"dockerfile parse error on line {line}: {error}") from None
+        triggered = self._stages.triggers(self._index, self._images)
+        for self._quiet, steps in ((True, triggered), (False, stage.instructions)):
+            for step in steps:
+                self._on_its_line(step)
         labels = {**self._config.labels, **self._options.labels} if self._is_target() else self._config.labels
         config = replace(self._config, labels=labels)
-        name = f" AS {stage.head.name}" if stage.head.name else ""
-        head = Step(f"FROM {self._stages.base(self._index)}{name}", stage.head.statement.first)
+        told = stage.head.statement.text.strip()
+        if triggered:
+            told += f"\n# Executing {len(triggered)} build trigger{'s' if len(triggered) > 1 else ''}"
+        head = Step("", stage.head.statement.first, shown=told)
         return Compiled(self._op, config, self._base, self._platform, self._author, tuple(self._steps), head)
+
+    def _on_its_line(self, step: it.Instruction) -> None:
+        try:
+            self._instruction(step)
+        except Invalid as error:
+            line = step.statement.first
+            raise Invalid(f"dockerfile parse error on line {line}: {error}") from None
 
     def _is_target(self) -> bool:
         return self._index == self._stages.target(self._options.target)
-
-    def _triggered(self) -> list[it.Instruction]:
-        """The base image's ONBUILD instructions, which come first."""
-        found: list[it.Instruction] = []
-        for trigger in self._triggers:
-            found += [it.instruction(each) for each in source.read(trigger.encode()).statements]
-        return found
 
     def _instruction(self, step: it.Instruction) -> None:
         match step:
@@ -196,7 +200,8 @@ class _Stage:
 
     def _note(self, step: it.Instruction, op: ops.Op | None = None, text: str = "") -> None:
         shown = text or f"{step.statement.keyword.upper()} {self._shown(step)}".rstrip()
-        self._steps.append(Step(shown, step.statement.first, op))
+        told = "" if self._quiet else step.statement.text.strip()
+        self._steps.append(Step(shown, step.statement.first, op, told))
 
     def _shown(self, step: it.Instruction) -> str:
         if isinstance(step, it.Env | it.Label):
@@ -209,9 +214,10 @@ class _Stage:
     # -- files
 
     def _run(self, step: it.Run) -> None:
-        arguments = command(self._with_script(step), self._config)
+        script, files = with_script(step)
+        arguments = command(script, self._config)
         visible = self._scope.visible
-        mounts = tuple(
+        mounts = files + tuple(
             parse_mount(
                 text, self._config.working_dir, lambda word: self._scope.expand(word).text, self._origin
             )
@@ -235,19 +241,6 @@ class _Stage:
         given = "".join(f"{name}={value} " for name, value in visible.items())
         counted = f"|{len(visible)} {given}" if visible else ""
         self._note(step, self._op, f"RUN {counted}{' '.join(arguments)}")
-
-    @staticmethod
-    def _with_script(step: it.Run) -> it.Run:
-        """A heredoc alone is the script; beside other words it is the shell's own affair, so it goes back there."""
-        if not step.heredocs or not step.shell:
-            return step
-        first = step.heredocs[0]
-        text = step.arguments[0]
-        if len(step.heredocs) == 1 and re.fullmatch(r"<<-?\s*\S+", text):
-            content = re.sub(r"^\t+", "", first.content, flags=re.MULTILINE) if first.chomp else first.content
-            return replace(step, arguments=(content,))
-        bodies = "".join(f"\n{each.content}{each.name}" for each in step.heredocs)
-        return replace(step, arguments=(text + bodies,))
 
     def _transfer(self, step: it.Transfer) -> None:
         words = [self._scope.expand(word).text for word in step.sources]
@@ -273,6 +266,7 @@ class _Stage:
                 exclude=tuple(self._scope.expand(word).text for word in step.exclude),
                 parents=isinstance(step, it.Copy) and step.parents,
                 unpack=unpack,
+                name=step.statement.keyword.upper(),
             )
         self._op = ops.Merge(self._op, made) if step.link else made
         self._note(step, self._op)
@@ -281,6 +275,8 @@ class _Stage:
         """(where the files are, their paths there, whether archives are unpacked), in order."""
         found: list[tuple[ops.Op, tuple[str, ...], bool]] = []
         if isinstance(step, it.Copy):
+            if any(_URL.match(word) for word in words):
+                raise Invalid("source can't be a URL for COPY")
             if words:
                 found.append((self._origin(self._scope.expand(step.origin).text), tuple(words), False))
         elif isinstance(step, it.Add):
@@ -315,5 +311,5 @@ class _Stage:
             return self._done[earlier].op
         if name == SCRATCH:
             return ops.Scratch()
-        image = self._images[name, ""]
+        image = self._images[name, self._stages.default_platform]
         return ops.Base(image.id, image.diff_ids)

@@ -92,7 +92,7 @@ class Contexts:
         for text in op.texts:
             path = directory / text.name.replace("/", "_")
             path.write_text(text.content)
-            path.chmod(0o644)
+            path.chmod(op.mode)
             os.utime(path, (0, 0))
         return Tree(str(directory), "")
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from hostagent.build.options import Options
 from hostagent.build.output import read_output
 from hostagent.build.results import Layer, Result, Snapshot, Tree
 from hostagent.engine.transient import Task, Transients
-from hostagent.errors import EngineError
+from hostagent.errors import NotFound, StepFailed
 from hostagent.image.buildjobs import (
     CopyFiles,
     Digested,
@@ -43,14 +43,6 @@ Trees = Callable[[Leaf], Awaitable[Tree]]
 """Brings files that come from elsewhere."""
 Tell = Callable[[ops.Op, int, bytes], None]
 """Hears what a step says: 1 is stdout, 2 stderr."""
-
-
-class StepFailed(EngineError):
-    """A RUN ended with `code`, which is not 0."""
-
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 class BuildExecutor:
@@ -102,9 +94,12 @@ class BuildExecutor:
     # -- digests
 
     async def digest(self, source: Result, op: ops.Copy) -> str:
-        return await self._digest(
-            Selection(self._files(source), list(op.paths), list(op.exclude), op.parents)
-        )
+        try:
+            return await self._digest(
+                Selection(self._files(source), list(op.paths), list(op.exclude), op.parents)
+            )
+        except NotFound as error:
+            raise NotFound(f"{op.name} failed: {error}") from None
 
     async def digest_path(self, source: Result, path: str) -> str:
         return await self._digest(Selection(self._files(source), [path]))
@@ -176,7 +171,9 @@ class BuildExecutor:
                 made = self._lease.scratch("layer")
                 made.mkdir()
                 os.rename(f"{directory}/upper", made / "fs")
-            return await self._finish(made, parent)
+            (scratch / "finish").mkdir()
+            stubs = [mount.target for mount in op.mounts if mount.target]
+            return await self._finish(made, parent, stubs, str(scratch / "finish"))
 
     async def _process(self, op: ops.Run, directory: str, task: Task) -> int:
         ours, theirs = socket.socketpair()
@@ -193,10 +190,12 @@ class BuildExecutor:
                 reading.cancel()
         return code
 
-    async def _finish(self, made: Path, parent: Snapshot) -> Layer | None:
+    async def _finish(
+        self, made: Path, parent: Snapshot, stubs: Sequence[str] = (), mountpoint: str = ""
+    ) -> Layer | None:
         """A layer of the files in `made`/fs, under its chain ID; None when there are none."""
         epoch = -1 if self._options.epoch is None else self._options.epoch
-        job = FinishLayer(str(made / "fs"), self._directories(parent), epoch)
+        job = FinishLayer(str(made / "fs"), self._directories(parent), epoch, list(stubs), mountpoint)
         finished = await self._crew.run(job, Finished)
         if finished.empty:
             return None

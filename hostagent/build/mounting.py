@@ -121,7 +121,7 @@ class Mounting:
         directory = self._scratch / name
         for part in ("upper", "work", "empty"):
             (directory / part).mkdir(parents=True)
-        options = [f"lowerdir={':'.join([*lower, str(directory / 'empty')])}"]
+        options = [f"lowerdir+={path}" for path in (*lower, str(directory / "empty"))]
         if not mount.read_only:
             # What is written is thrown away with the step (Dockerfile reference, "RUN --mount=type=bind").
             options += [f"upperdir={directory}/upper", f"workdir={directory}/work"]

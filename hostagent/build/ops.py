@@ -56,6 +56,7 @@ class Inline:
     """Files whose content stands in the Dockerfile."""
 
     texts: tuple[Text, ...]
+    mode: int = 0o644
 
 
 MountKind = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
@@ -112,6 +113,8 @@ class Copy:
     parents: bool = False
     unpack: bool = False
     """Archives among the files are unpacked in their place."""
+    name: str = "COPY"
+    """The instruction's, for messages."""
 
 
 @dataclass(frozen=True, eq=False)

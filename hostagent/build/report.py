@@ -30,15 +30,15 @@ class Report:
         self._heads: set[int] = set()
         seen: set[int] = set()
         texts: list[str] = []
+        begin = 0
         for stage in stages:
-            begin = len(texts)
-            self._heads.add(begin)
-            texts.append(stage.head.text)
+            self._heads.add(len(texts))
+            texts.append(stage.head.shown)
             for step in stage.steps:
                 if id(step) in seen:
                     continue  # of the stage that this one starts from
                 seen.add(id(step))
-                texts.append(step.text)
+                texts += [step.shown] if step.shown else []
                 if step.op is not None:
                     self._numbers[step.op] = range(begin, len(texts))
                     begin = len(texts)

@@ -6,10 +6,10 @@ import csv
 import posixpath
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Literal, cast, get_args
 
 from hostagent.build.ops import Mount, MountKind, Op
+from hostagent.dockerfile.suggest import nearest
 from hostagent.errors import Invalid
 
 Expand = Callable[[str], str]
@@ -104,8 +104,8 @@ def _pairs(text: str, expand: Expand) -> dict[str, str]:
 
 
 def _hint(word: str, known: frozenset[str] | dict[str, frozenset[str]]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = nearest(word, known)
+    return f" (did you mean {close}?)" if close else ""
 
 
 def _identity(kind: str, given: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from hostagent.build import keys, ops
 from hostagent.build.results import Layer, Result, Snapshot, Tree
+from hostagent.errors import EngineError
 
 
 class Executor(Protocol):
@@ -113,7 +114,8 @@ class Solver:
                 return await self._step(op, key, parent, lambda: self._executor.make_directory(op, parent))
             case ops.Copy():
                 parent, source = await asyncio.gather(self.snapshot(op.parent), self.solve(op.source))
-                key = keys.copy_key(op, parent.chain_id, await self._executor.digest(source, op))
+                files = await self._telling(op, self._executor.digest(source, op))
+                key = keys.copy_key(op, parent.chain_id, files)
                 return await self._step(op, key, parent, lambda: self._executor.copy(op, parent, source))
             case ops.Run():
                 return await self._run(op)
@@ -125,12 +127,20 @@ class Solver:
         )
         sources = dict(zip(wanted, found, strict=True))
         digests = {
-            mount: await self._executor.digest_path(source, mount.path)
+            mount: await self._telling(op, self._executor.digest_path(source, mount.path))
             for mount, source in sources.items()
             if mount.kind == "bind"
         }
         key = keys.run_key(op, parent.chain_id, digests)
         return await self._step(op, key, parent, lambda: self._executor.run(op, parent, sources))
+
+    async def _telling(self, op: ops.Op, work: Awaitable[str]) -> str:
+        """What has to be known before the cache is asked. If it fails, the step has."""
+        try:
+            return await work
+        except EngineError:
+            self._listener.started(op)
+            raise
 
     async def _step(
         self, op: ops.Op, key: str, parent: Snapshot, execute: Callable[[], Awaitable[Layer | None]]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Literal
 
+from hostagent.dockerfile.suggest import nearest
 from hostagent.errors import Invalid
 
 Kind = Literal["text", "bool", "texts"]
@@ -50,5 +50,5 @@ class Flags:
 
 
 def _hint(name: str, known: Mapping[str, Kind]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" (did you mean --{close[0]}?)" if close else ""
+    close = nearest(name, known)
+    return f" (did you mean --{close}?)" if close else ""

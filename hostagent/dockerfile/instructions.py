@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from hostagent.dockerfile.flags import Flags, Kind
 from hostagent.dockerfile.source import read
 from hostagent.dockerfile.statement import Heredoc, Pair, Statement, heredoc_mark
+from hostagent.dockerfile.suggest import nearest
 from hostagent.errors import Invalid
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
@@ -240,9 +240,9 @@ def instruction(statement: Statement) -> Instruction:
     word = statement.keyword.upper()
     maker = _MAKERS.get(word)
     if maker is None:
-        close = get_close_matches(word, _MAKERS, n=1)
+        close = nearest(word, _MAKERS)
         raise Invalid(
-            f"unknown instruction: {statement.keyword}" + (f" (did you mean {close[0]}?)" if close else "")
+            f"unknown instruction: {statement.keyword}" + (f" (did you mean {close}?)" if close else "")
         )
     return maker(statement)
 
@@ -318,8 +318,12 @@ def _places(statement: Statement) -> tuple[tuple[str, ...], tuple[Text, ...], st
 
 
 def _text(found: Heredoc) -> Text:
-    content = _LEADING_TABS.sub("", found.content) if found.chomp else found.content
-    return Text(name=found.name, content=content, expand=found.expand)
+    return Text(name=found.name, content=chomped(found), expand=found.expand)
+
+
+def chomped(found: Heredoc) -> str:
+    """Its text, of `<<-` without the tabs before each line."""
+    return _LEADING_TABS.sub("", found.content) if found.chomp else found.content
 
 
 def _copy(statement: Statement) -> Copy:

@@ -81,12 +81,15 @@ class FinishLayer(msgspec.Struct, frozen=True, tag=True):
     """Make a layer of an upper directory that nobody uses any more. Answer: Finished.
 
     What says nothing (mount points, directories in which nothing has changed against `lower`) is removed; with `epoch`
-    (seconds, -1 for none) no modification time is later.
+    (seconds, -1 for none) no modification time is later. `stubs`: paths of mounts that the layer was used with, whose
+    places go too if they are empty; that takes `mountpoint`, an empty directory.
     """
 
     upper: str
     lower: list[str]
     epoch: int = -1
+    stubs: list[str] = []
+    mountpoint: str = ""
 
 
 BuildJob = UnpackContext | DigestFiles | CopyFiles | MakeDirectories | FinishLayer

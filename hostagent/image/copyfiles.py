@@ -6,12 +6,13 @@ destination's symlinks say is followed there and leads nowhere else; the source 
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
 import posixpath
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hostagent.dockerfile.patterns import PathMatcher
@@ -28,13 +29,13 @@ from hostagent.image.buildjobs import (
     Stage,
     UnpackContext,
 )
-from hostagent.image.compression import compression_of, open_stream
+from hostagent.image.compression import open_stream
 from hostagent.image.extract import Extractor
+from hostagent.image.finishing import finish
 from hostagent.image.jobs import Done
-from hostagent.image.overlaydiff import difference, written
-from hostagent.image.pack import Packer
 from hostagent.image.selection import Found, Member, digest, members, open_root, select
 from hostagent.image.tar_reader import TarReader
+from hostagent.image.trees import remove_tree
 from hostagent.kernel.fds import owned
 from hostagent.kernel.mounts import mount_overlay
 
@@ -67,7 +68,7 @@ def perform(job: BuildJob) -> Digested | Finished | Done:
             _enter(job.stage)
             _make_directories(job.path, None)
         case FinishLayer():
-            return _finish(job)
+            return finish(job)
     return Done()
 
 
@@ -159,6 +160,8 @@ class _Copy:
         """The content of a directory into `target`, which is made like it if it is missing."""
         if not os.path.isdir(target):
             _make_directories(posixpath.dirname(target), self.owner)
+            if os.path.lexists(target):
+                raise Invalid(f"cannot copy a directory over the file {target}")
             self._mkdir(target, os.fstat(fd))
         for member in members(fd, self.excluded):
             self._member(member, posixpath.join(target, member.name))
@@ -182,7 +185,7 @@ class _Copy:
         status = member.status
         kind = stat.S_IFMT(status.st_mode)
         if kind == stat.S_IFDIR:
-            if not os.path.isdir(target):
+            if os.path.islink(target) or not os.path.isdir(target):
                 self._make_room(target)
                 self._mkdir(target, status)
             return
@@ -212,12 +215,14 @@ class _Copy:
 
     def _write(self, content: int, target: str, status: os.stat_result) -> None:
         with owned(os.open(target, _CREATE, 0o600)) as fd:
-            offset, left = 0, status.st_size
-            while left:
-                count = os.sendfile(fd, content, offset, min(left, _CHUNK << 6))
-                if not count:
-                    raise EngineError(f"{target}: the file became shorter while it was read")
-                offset, left = offset + count, left - count
+            for begin, end in _data(content, status):
+                os.lseek(fd, begin, os.SEEK_SET)
+                while begin < end:
+                    count = os.sendfile(fd, content, begin, min(end - begin, _CHUNK << 6))
+                    if not count:
+                        raise EngineError(f"{target}: the file became shorter while it was read")
+                    begin += count
+            os.ftruncate(fd, status.st_size)
             for name in os.listxattr(content):
                 if not name.startswith(("trusted.overlay.", "user.overlay.")):
                     os.setxattr(fd, name, os.getxattr(content, name))
@@ -230,26 +235,55 @@ class _Copy:
 
     @staticmethod
     def _make_room(target: str) -> None:
+        """Whatever has the name goes, as in Docker's classic builder; BuildKit refuses what is of another kind."""
         try:
             status = os.lstat(target)
         except FileNotFoundError:
             return
         if stat.S_ISDIR(status.st_mode):
-            raise Invalid(f"cannot copy a file over the directory {target}")
-        os.unlink(target)
+            remove_tree(os.fsencode(target))
+        else:
+            os.unlink(target)
+
+
+def _data(fd: int, status: os.stat_result) -> Iterator[tuple[int, int]]:
+    """(begin, end) of what is no hole."""
+    if status.st_blocks * 512 >= status.st_size:
+        yield 0, status.st_size
+        return
+    at = 0
+    while at < status.st_size:
+        try:
+            begin = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # nothing but a hole up to the end
+        at = os.lseek(fd, begin, os.SEEK_HOLE)
+        yield begin, at
 
 
 def _is_archive(fd: int) -> bool:
-    """Whether it is a tar, compressed or not."""
-    head = os.pread(fd, 512, 0)
-    return compression_of(head[:8]) is not None or head[257:262] == b"ustar"
+    """Whether it is a tar with something in it, compressed or not: as Docker, by looking for its first member."""
+    try:
+        with _archive(fd) as reader:
+            return next(iter(reader), None) is not None
+    except EngineError:
+        return False
+
+
+@contextmanager
+def _archive(fd: int) -> Iterator[TarReader]:
+    """A reader from the file's beginning on."""
+    head = os.pread(fd, 8, 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(fd), "rb") as file:
+        yield TarReader(open_stream(file, head), open_ended=True)
 
 
 def _unpack(fd: int, destination: str, owner: tuple[int, int] | None) -> None:
-    head = os.pread(fd, 8, 0)
-    with os.fdopen(os.dup(fd), "rb") as file:
-        chunk = open_stream(file, head)
-        Extractor(os.fsencode(destination), owner, keep_kinds=False).run(TarReader(chunk))
+    with _archive(fd) as reader:
+        Extractor(os.fsencode(destination), owner, keep_kinds=False).run(reader)
 
 
 def _owner(text: str) -> tuple[int, int]:
@@ -315,38 +349,3 @@ def _clause(mode: int, who: str, sign: str, what: str) -> int:
     if sign == "-":
         return mode & ~bits
     return (mode & ~(reach & 0o777)) | bits
-
-
-def _finish(job: FinishLayer) -> Finished:
-    needless = difference(job.upper, job.lower).needless
-    size = written(job.upper)
-    jail.enter(job.upper)
-    for path in sorted(needless, key=lambda name: name.count(b"/"), reverse=True):
-        _remove(b"/" + path)
-    empty = not os.listdir("/")
-    if job.epoch >= 0:
-        _clamp(job.epoch * 10**9)
-    digest = hashlib.sha256()
-    Packer(digest.update).run()
-    return Finished(f"sha256:{digest.hexdigest()}", size, empty)
-
-
-def _remove(path: bytes) -> None:
-    """A mount point's place, or a directory that holds nothing more."""
-    if stat.S_ISDIR(os.lstat(path).st_mode):
-        os.rmdir(path)
-    else:
-        os.unlink(path)
-
-
-def _clamp(limit: int) -> None:
-    """No modification time in this process's root is later than `limit`, ns."""
-    for top, folders, files in os.walk("/", topdown=False):
-        for name in (*files, *folders):
-            _clamp_one(posixpath.join(top, name), limit)
-    _clamp_one("/", limit)
-
-
-def _clamp_one(path: str, limit: int) -> None:
-    if os.lstat(path).st_mtime_ns > limit:
-        os.utime(path, ns=(limit, limit), follow_symlinks=False)

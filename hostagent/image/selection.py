@@ -48,26 +48,27 @@ def open_root(files: Files, mountpoint: str) -> int:
 
 
 def select(root: int, selection: Selection) -> Iterator[Found]:
-    """Each path in order, wildcards sorted. NotFound for a path that is not there, and a wildcard that fits nothing."""
+    """Each path in order, wildcards sorted. NotFound for a path that is not there, and when there is none at all."""
+    count = 0
+    where = "file not found in build context or excluded by .dockerignore: "
     for path in selection.paths:
         bare = posixpath.normpath(posixpath.join("/", path))
-        matches = _expand(root, bare) if has_wildcards(bare) else [bare]
-        if not matches:
-            raise NotFound(f'"{path}": no file in the source fits the pattern')
-        for match in matches:
+        for match in _expand(root, bare) if has_wildcards(bare) else [bare]:
             try:
                 fd = open_in_root(root, match, os.O_PATH)
             except (FileNotFoundError, NotADirectoryError):
-                raise NotFound(
-                    f'"{match}": not found (it does not exist, or .dockerignore leaves it out)'
-                ) from None
+                text = f"stat {match.lstrip('/')}: file does not exist"
+                raise NotFound(f"{where}{text}" if isinstance(selection.files, Directory) else text) from None
+            count += 1
             with owned(fd):
                 yield Found(match, fd, _target(path, match) if selection.parents else "")
+    if not count:
+        raise NotFound("no source files were specified")
 
 
 def _target(asked: str, match: str) -> str:
     """For --parents: the path from the component `.` on, or all of it."""
-    head, pivot, _ = f"/{asked.lstrip('/')}".partition("/./")
+    head, pivot, _ = asked.removeprefix("./").partition("/./")
     skipped = len([name for name in head.split("/") if name]) if pivot else 0
     return "/".join([name for name in match.split("/") if name][skipped:])
 

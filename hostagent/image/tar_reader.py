@@ -60,8 +60,11 @@ class TarReader:
     `position` = bytes of the stream before the current payload. Raises Invalid for what is no tar or ends early.
     """
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: Chunks, *, open_ended: bool = False) -> None:
+        """`open_ended`: it may end without the padding of the last member, as what docker's CLI sends for `build -f`
+        with a file from outside of the context."""
         self._chunks = chunks
+        self._open_ended = open_ended
         self._buffer = b""
         self._offset = 0
         self._before = 0  # stream position of the buffer's first byte
@@ -107,7 +110,7 @@ class TarReader:
 
     def _skip(self) -> None:
         """Pass over the rest of the current payload and its padding."""
-        count = self._left + self._padding
+        count, padding = self._left + self._padding, self._padding
         self._left = self._padding = 0
         while count:
             available = len(self._buffer) - self._offset
@@ -118,6 +121,8 @@ class TarReader:
             self._before += len(self._buffer)
             self._offset = 0
             self._buffer = self._chunks()
+            if not self._buffer and self._open_ended and count <= padding:
+                return
             if not self._buffer:
                 raise Invalid(f"the archive ends in the middle of a file: {count} bytes are missing")
 

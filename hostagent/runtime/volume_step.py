@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from hostagent.errors import Invalid
@@ -23,6 +25,8 @@ VOLUME_OPTION = "volume"
 """An extension: as the first option it marks the mount of a volume."""
 DONOR_OPTION = "donor"
 """An extension: `donor=PID:ID:/path` is the first process of the container ID, which has the volume at /path."""
+LAYER_OPTION = "lowerdir+"
+"""A lower layer of an overlay, the top one first: the kernel's own name for it since Linux 6.5."""
 SCRATCH = "/proc"
 """A directory in the container's root, for a mount that is taken off again at once. Not one of the host's: with a
 shared bind this namespace's copy of the host's tree is shared, and the host would see the mount."""
@@ -113,11 +117,16 @@ class MountVolume:
             libc.fsconfig(making, c.FSCONFIG_SET_STRING, "source", self.source)
             for word in self.superblock:
                 libc.fsconfig(making, c.FSCONFIG_SET_FLAG, word, None)
+            layers: list[str] = []
             for parameter in self.parameters:
                 key, given, value = parameter.partition("=")
+                if key == LAYER_OPTION:
+                    layers.append(value)
+                    continue
                 command = c.FSCONFIG_SET_STRING if given else c.FSCONFIG_SET_FLAG
                 libc.fsconfig(making, command, key, value if given else None)
-            libc.fsconfig(making, c.FSCONFIG_CMD_CREATE, None, None)
+            with _layers(making, layers):
+                libc.fsconfig(making, c.FSCONFIG_CMD_CREATE, None, None)
             return libc.fsmount(making, self.attributes)
 
     def _place_part(self, stage: Stage, tree: int) -> None:
@@ -133,6 +142,25 @@ class MountVolume:
                 libc.umount2(proc_name(mounted), c.MNT_DETACH)
         with owned(copy):
             _place(stage, copy, self.destination)
+
+
+@contextmanager
+def _layers(making: int, paths: Sequence[str]) -> Iterator[None]:
+    """Set overlay's lower layers, the top one first. A parameter of fsconfig(2) has 255 characters: the layers go by
+    the shortest names that they can have, numbers of fds, in a working directory where these are names."""
+    if not paths:
+        yield
+        return
+    with ExitStack() as opened:
+        before = opened.enter_context(owned(os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)))
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        numbers = [str(opened.enter_context(owned(os.open(path, flags)))) for path in paths]
+        os.chdir("/proc/self/fd")
+        try:
+            libc.fsconfig(making, c.FSCONFIG_SET_STRING, "lowerdir", ":".join(numbers))
+            yield
+        finally:
+            os.fchdir(before)
 
 
 def _place(stage: Stage, tree: int, destination: str) -> None:
