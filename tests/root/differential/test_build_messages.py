@@ -1,4 +1,4 @@
-"""What `docker build` tells: the same lines and exit codes from dockerd and from ours, of what works and what does not."""
+"""What `docker build` tells: the same lines and exit codes from dockerd and from ours, whatever it builds."""
 
 from __future__ import annotations
 

@@ -82,7 +82,8 @@ def test_binds_of_stages_and_what_is_written_there(daemon: Daemon) -> None:
 
 
 def test_caches_outlive_builds(daemon: Daemon) -> None:
-    text = "FROM busybox\nRUN --mount=type=cache,id=outlive,target=/c,mode=0700,uid=33 echo x >> /c/n; cp /c/n /n; stat -c '%a %u' /c > /s\n"
+    text = "FROM busybox\nRUN --mount=type=cache,id=outlive,target=/c,mode=0700,uid=33"
+    text += " echo x >> /c/n; cp /c/n /n; stat -c '%a %u' /c > /s\n"
     made(daemon.engine, text, "--no-cache")
     made(daemon.engine, text, "--no-cache")
     assert shell(daemon.engine, "cat /n /s") == ["x", "x", "700 33"]
@@ -108,7 +109,8 @@ def test_heredocs(daemon: Daemon) -> None:
         "COPY <<'EOF' <<b /dir/\n$who\nEOF\nfile b\nb\n"
         "COPY --chmod=755 --chown=33 <<EOF /eight\n#!/bin/sh\nEOF\n",
     )
-    script = "cat /one /two /three /five /six /seven /dir/EOF /dir/b; stat -c '%a %u' /eight; ls -d /dev/pipes 2>/dev/null; true"
+    script = "cat /one /two /three /five /six /seven /dir/EOF /dir/b;"
+    script += " stat -c '%a %u' /eight; ls -d /dev/pipes 2>/dev/null; true"
     assert shell(daemon.engine, script) == (
         [
             "one",
@@ -140,7 +142,8 @@ def test_modes_links_parents_and_exclusions(daemon: Daemon) -> None:
         "ADD --chmod=600 f /added\n",
         files=files,
     )
-    script = "stat -c '%a %n' /symbolic /symbolic/b/c /octal /added; stat -c '%u %g %n' /link/ed /link/ed/f; find /link /parents /excluded | sort"
+    script = "stat -c '%a %n' /symbolic /symbolic/b/c /octal /added; stat -c '%u %g %n' /link/ed /link/ed/f;"
+    script += " find /link /parents /excluded | sort"
     assert shell(daemon.engine, script) == [
         "755 /symbolic",
         "644 /symbolic/b/c",
@@ -178,7 +181,8 @@ def test_triggers_of_a_base_may_take_files_from_elsewhere(daemon: Daemon) -> Non
     made(
         engine,
         "FROM busybox\nONBUILD COPY --from=busybox /etc/group /from-image\n"
-        "ONBUILD COPY --from=stage /f /from-stage\nONBUILD COPY f /from-context\nONBUILD ARG A=1\nONBUILD RUN echo $A > /a\n",
+        "ONBUILD COPY --from=stage /f /from-stage\nONBUILD COPY f /from-context\n"
+        "ONBUILD ARG A=1\nONBUILD RUN echo $A > /a\n",
     )
     engine.ok("tag", "made", "parent")
     made(

@@ -104,7 +104,7 @@ def test_healthcheck_and_onbuild() -> None:
         ("RUN x", "no build stage"),
         ("FROM a b", "one or three arguments"),
         ("FROM a AS 1x", "invalid name for build stage"),
-        ("FROM a\nRNU x", "did you mean RUN"),
+        ("FROM a\nRUNN x", "did you mean RUN"),
         ("FROM a\nRUN", "at least one argument"),
         ("FROM a\nCOPY a", "at least two arguments"),
         ("FROM a\nCOPY --frm=x a b", "did you mean --from"),
