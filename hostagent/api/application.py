@@ -12,6 +12,7 @@ from hostagent.api import (
     build,
     commits,
     containers,
+    contexts,
     control,
     exec,
     images,
@@ -54,9 +55,10 @@ class Application:
             *archive.routes(services.files),
             *volumes.routes(services.volumes),
             *machine.routes(services.shims),
-            *usage.routes(services.usage, services.builds),
+            *usage.routes(services.usage, services.builds, services.contexts),
             *commits.routes(services.committing),
             *build.routes(services.builds),
+            *contexts.routes(services.contexts, services.builds),
             *unbuilt.routes(engine),
         ):
             self._router.add(method, pattern, route)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from hostagent import wire
@@ -19,7 +20,7 @@ from hostagent.build.builder import Request as BuildRequest
 from hostagent.build.options import Options
 from hostagent.build.report import short
 from hostagent.errors import Invalid, Unsupported
-from hostagent.model.image import Platform
+from hostagent.model.image import Image, Platform
 from hostagent.model.reference import Reference
 
 T = TypeVar("T")
@@ -39,33 +40,45 @@ class _Build:
     builds: Builds
 
     async def build(self, request: Request) -> Answer:
-        query = request.query
-        if query.text("version") == _BUILDKIT:
+        if request.query.text("version") == _BUILDKIT:
             raise Unsupported("builds by BuildKit's protocol are not supported yet: set DOCKER_BUILDKIT=0")
-        if query.text("remote"):
+        if request.query.text("remote"):
             raise Unsupported(
                 "a context from a URL (remote) is not supported yet: fetch it, and send it as a tar"
             )
-        options = _options(query, self.builds.platform)
-        accounts = _accounts(request.headers.get(_ACCOUNTS))
-        quiet = query.flag("q")
+        return build_stream(
+            request, self.builds.platform, lambda asked: self.builds.build(asked, request.body.chunks())
+        )
 
-        async def work(report: ReportProgress) -> object:
-            def say(text: str) -> None:
-                if text and not quiet:
-                    report(wire.Progress(stream=text))
 
-            image = await self.builds.build(BuildRequest(options, accounts, say), request.body.chunks())
-            report(wire.Progress(aux={"ID": image.id}))
-            say(f"Successfully built {short(image.id)}\n")
-            for tag in options.tags:
-                say(f"Successfully tagged {tag.familiar}\n")
-            return image.id
+def build_stream(
+    request: Request,
+    here: Platform,
+    run: Callable[[BuildRequest], Awaitable[Image]],
+    secrets: Mapping[str, bytes] = MappingProxyType({}),
+) -> Stream:
+    """What a build says, as Docker's classic builder says it; `run` builds what the parameters of `request` ask for."""
+    query = request.query
+    options = replace(_options(query, here), secrets=secrets)
+    accounts = _accounts(request.headers.get(_ACCOUNTS))
+    quiet = query.flag("q")
 
-        def last(result: object) -> wire.Progress | None:
-            return wire.Progress(stream=f"{result}\n") if quiet else None
+    async def work(report: ReportProgress) -> object:
+        def say(text: str) -> None:
+            if text and not quiet:
+                report(wire.Progress(stream=text))
 
-        return Stream(progress_lines(work, last), head_first=False)
+        image = await run(BuildRequest(options, accounts, say))
+        report(wire.Progress(aux={"ID": image.id}))
+        say(f"Successfully built {short(image.id)}\n")
+        for tag in options.tags:
+            say(f"Successfully tagged {tag.familiar}\n")
+        return image.id
+
+    def last(result: object) -> wire.Progress | None:
+        return wire.Progress(stream=f"{result}\n") if quiet else None
+
+    return Stream(progress_lines(work, last), head_first=False)
 
 
 def _options(query: Query, here: Platform) -> Options:

@@ -8,15 +8,18 @@ from memory or SQLite at once.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from hostagent import wire
 from hostagent.build.builder import Request as BuildRequest
+from hostagent.build.context import Given
 from hostagent.model.commit import CommitOptions
 from hostagent.model.image import Image, Platform
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
+from hostagent.wire.context import ContextLacks, ContextState
 
 Filters = dict[str, list[str]]
 """Filter name -> accepted values, whatever form the client used."""
@@ -229,14 +232,30 @@ class Builds(Protocol):
     def platform(self) -> Platform:
         """This host's."""
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes], /) -> Image:
-        """`context` is a tar. What the build says goes to the request's `say`."""
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes] | Given, /) -> Image:
+        """`context` is a tar, or on this host. What the build says goes to the request's `say`."""
 
     def usage(self) -> Sequence[wire.BuildCache]:
         """What is kept for later builds."""
 
     async def prune(self, everything: bool, keep: int, filters: Filters, /) -> wire.BuildCachePruned:
         """Forget it, but for `keep` bytes of what was used last."""
+
+
+class ContextStore(Protocol):
+    """Contexts of builds that come in parts; see hostagent.build.contexts."""
+
+    async def state(self, name: str, wanted: str, /) -> ContextState: ...
+
+    async def describe(self, name: str, wanted: str, stream: AsyncIterator[bytes], /) -> ContextLacks: ...
+
+    async def receive(self, stream: AsyncIterator[bytes], /) -> None: ...
+
+    def use(self, name: str, wanted: str, /) -> AbstractAsyncContextManager[str]: ...
+
+    async def usage(self) -> Sequence[wire.BuildCache]: ...
+
+    async def prune(self, keep: int, until_ns: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -253,3 +272,4 @@ class Services:
     usage: Usage
     committing: Committing
     builds: Builds
+    contexts: ContextStore

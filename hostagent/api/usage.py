@@ -9,16 +9,17 @@ from msgspec.structs import replace
 
 from hostagent.api import filters, versioned
 from hostagent.api.message import Answer, Request, json_reply
-from hostagent.api.ports import Builds, Usage
+from hostagent.api.ports import Builds, ContextStore, Usage
 from hostagent.api.router import Route
+from hostagent.build.builder import until
 from hostagent.errors import Invalid
 
 _KINDS = ("container", "image", "volume", "build-cache")
 
 
-def routes(usage: Usage, builds: Builds) -> Iterator[tuple[str, str, Route]]:
+def routes(usage: Usage, builds: Builds, contexts: ContextStore) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
-    handlers = _Usage(usage, builds)
+    handlers = _Usage(usage, builds, contexts)
     yield "GET", "/system/df", Route(handlers.disk, abandoned_with_client=True)
     yield "POST", "/containers/prune", Route(handlers.prune)
     yield "POST", "/build/prune", Route(handlers.prune_builds)
@@ -28,6 +29,7 @@ def routes(usage: Usage, builds: Builds) -> Iterator[tuple[str, str, Route]]:
 class _Usage:
     usage: Usage
     builds: Builds
+    contexts: ContextStore
 
     async def disk(self, request: Request) -> Answer:
         # The parameter came with API 1.42.
@@ -37,7 +39,7 @@ class _Usage:
                 raise Invalid(f"unknown object type: {kind}")
         found = await self.usage.disk("container" in asked, "image" in asked, "volume" in asked)
         if "build-cache" in asked:
-            found = replace(found, build_cache=[*self.builds.usage()])
+            found = replace(found, build_cache=[*self.builds.usage(), *await self.contexts.usage()])
         if found.containers is not None:
             shown = [versioned.listed_container(each, request.version) for each in found.containers]
             found = replace(found, containers=shown)
@@ -54,4 +56,7 @@ class _Usage:
         query = request.query
         given = filters.parse(query.text("filters"))
         keep = query.number("keep-storage") or 0
-        return json_reply(await self.builds.prune(query.flag("all"), keep, given))
+        done = await self.builds.prune(query.flag("all"), keep, given)
+        left = sum(each.size for each in self.builds.usage() if not each.shared)
+        freed = await self.contexts.prune(max(keep - left, 0), until(given))
+        return json_reply(replace(done, space_reclaimed=done.space_reclaimed + freed))

@@ -13,8 +13,8 @@ from hostagent.build import ops
 from hostagent.build.assemble import assemble, store_image
 from hostagent.build.cache import Restricted, StepCache, cache_id
 from hostagent.build.compile import Compiled, Program, compile_build, file_head, platform_asked
-from hostagent.build.context import Contexts
-from hostagent.build.executor import BuildExecutor
+from hostagent.build.context import Contexts, Given
+from hostagent.build.executor import BuildExecutor, Digests
 from hostagent.build.mounting import Caches
 from hostagent.build.options import Options
 from hostagent.build.report import Report, Say
@@ -56,18 +56,22 @@ class Builder:
         self._memory = memory
         self.cache = StepCache(images.store)
         self._caches = Caches(root / "build-cache")
+        self._digests: Digests = {}
 
     @property
     def platform(self) -> Platform:
         """This host's."""
         return host_platform()
 
-    async def build(self, request: Request, context: AsyncIterator[bytes]) -> Image:
+    async def build(self, request: Request, context: AsyncIterator[bytes] | Given) -> Image:
         """The image of the target stage, with its names. What steps came to is kept whatever happens."""
         async with self._images.store.lease() as lease, Crew() as crew:
             contexts = Contexts(crew, lease)
-            await contexts.receive(context)
-            dockerfile = parse(contexts.dockerfile(request.options.dockerfile))
+            if isinstance(context, Given):
+                dockerfile = parse(contexts.give(context))
+            else:
+                await contexts.receive(context)
+                dockerfile = parse(contexts.dockerfile(request.options.dockerfile))
             program = await self._compile(dockerfile, request)
             return await self._solve(program, request, contexts, crew, lease)
 
@@ -90,11 +94,11 @@ class Builder:
     async def prune(self, everything: bool, keep: int, filters: Filters) -> BuildCachePruned:
         """Forget steps that were not used for longest, until `keep` bytes are left. Those whose layers images have are
         forgotten with `everything` only: that frees nothing. Raises Invalid for an unknown filter."""
-        until = _until(filters)
+        before = until(filters)
         doomed: list[str] = []
         left = sum(record.size for record in self.cache.records() if not record.shared)
         for record in self.cache.records():
-            if (record.shared and not everything) or (until and record.used_ns > until):
+            if (record.shared and not everything) or (before and record.used_ns > before):
                 continue
             if keep and left <= keep:
                 break
@@ -149,6 +153,7 @@ class Builder:
             contexts.tree,
             report.output,
             self._memory,
+            self._digests,
         )
         target = program.target
         results: dict[ops.Op, Snapshot] = {}
@@ -174,7 +179,7 @@ class Builder:
         return image
 
 
-def _until(filters: Filters) -> int:
+def until(filters: Filters) -> int:
     """Nanoseconds since 1970; 0 = no limit."""
     if unknown := filters.keys() - {"until", "unused-for"}:
         raise Invalid(f"invalid filter '{min(unknown)}': use until")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostagent.build import ops
@@ -21,6 +22,16 @@ from hostagent.kernel.rootpath import open_in_root
 IGNORE = ".dockerignore"
 _LIMIT = 16 << 20
 """Bytes of a Dockerfile or .dockerignore."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A context that is on this host already: `directory` is not the build's to change, `id` is its name by content.
+    The Dockerfile need not be part of it."""
+
+    directory: str
+    id: str
+    dockerfile: bytes
 
 
 class Contexts:
@@ -41,6 +52,13 @@ class Contexts:
         await self._crew.run(UnpackContext(str(archive), str(directory)), Done)
         archive.unlink()
         self._main = Tree(str(directory), "")
+
+    def give(self, given: Given) -> bytes:
+        """A context of this host becomes the context; the Dockerfile."""
+        if not given.dockerfile.strip():
+            raise Invalid("the Dockerfile cannot be empty")
+        self._main = Tree(given.directory, given.id)
+        return given.dockerfile
 
     def receive_dockerfile(self, text: bytes, name: str) -> None:
         """A build of nothing but a Dockerfile."""

@@ -41,6 +41,9 @@ from hostagent.wire import ContainerCreate
 Leaf = ops.Context | ops.Remote | ops.Git | ops.Inline
 Trees = Callable[[Leaf], Awaitable[Tree]]
 """Brings files that come from elsewhere."""
+Digests = dict[tuple[object, ...], str]
+"""What selections of trees that have a name by content were found to be, the newest last."""
+_DIGESTS = 1000
 Tell = Callable[[ops.Op, int, bytes], None]
 """Hears what a step says: 1 is stdout, 2 stderr."""
 
@@ -59,6 +62,7 @@ class BuildExecutor:
         trees: Trees,
         tell: Tell,
         memory: Path,
+        digests: Digests,
     ) -> None:
         self._store = store
         self._transients = transients
@@ -69,6 +73,7 @@ class BuildExecutor:
         self._trees = trees
         self._tell = tell
         self._memory = memory
+        self._digests = digests
 
     # -- what there is already
 
@@ -96,15 +101,25 @@ class BuildExecutor:
     async def digest(self, source: Result, op: ops.Copy) -> str:
         try:
             return await self._digest(
-                Selection(self._files(source), list(op.paths), list(op.exclude), op.parents)
+                source, Selection(self._files(source), list(op.paths), list(op.exclude), op.parents)
             )
         except NotFound as error:
             raise NotFound(f"{op.name} failed: {error}") from None
 
     async def digest_path(self, source: Result, path: str) -> str:
-        return await self._digest(Selection(self._files(source), [path]))
+        return await self._digest(source, Selection(self._files(source), [path]))
 
-    async def _digest(self, selection: Selection) -> str:
+    async def _digest(self, source: Result, selection: Selection) -> str:
+        if not isinstance(source, Tree) or not source.digest:
+            return await self._look(selection)
+        key = (source.digest, *selection.paths, None, *selection.exclude, selection.parents)
+        if key not in self._digests:
+            if len(self._digests) >= _DIGESTS:
+                del self._digests[next(iter(self._digests))]
+            self._digests[key] = await self._look(selection)
+        return self._digests[key]
+
+    async def _look(self, selection: Selection) -> str:
         with tempfile.TemporaryDirectory(dir=self._store.tmp, prefix="image-digest-") as empty:
             return (await self._crew.run(DigestFiles(selection, empty), Digested)).digest
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from hostagent.api.application import Application
 from hostagent.api.ports import Services
 from hostagent.build.builder import Builder
+from hostagent.build.contexts import ContextStore
 from hostagent.daemon import options as configuration
 from hostagent.daemon.options import Options
 from hostagent.daemon.sockets import listening, notify
@@ -158,6 +159,8 @@ async def serve(options: Options) -> None:
     )
     usage = Usage(engine, containers, lifecycle, images, volumes, events)
     committing = Committing(containers, images, pausing, events, crews)
+    contexts = ContextStore(options.root, crews)
+    contexts.recover()
     builder = Builder(images, Transients(containers, bundles, endpoints, launcher), options.root, options.run)
     application = Application(
         Services(
@@ -171,6 +174,7 @@ async def serve(options: Options) -> None:
             usage=usage,
             committing=committing,
             builds=builder,
+            contexts=contexts,
         )
     )
     for listener in sockets:

@@ -9,6 +9,7 @@ import msgspec
 
 from hostagent import errors
 from hostagent.image.buildjobs import BuildJob, Digested, Finished
+from hostagent.image.contextjobs import ContextJob
 from hostagent.image.filejobs import FileJob
 from hostagent.registry.auth import Credentials
 
@@ -121,7 +122,7 @@ class PushManifest(msgspec.Struct, frozen=True, tag=True):
 
 LocalJob = Apply | Scan | Pack | Snapshot
 RemoteJob = Resolve | Fetch | OpenPush | PushBlob | PushManifest
-Job = LocalJob | RemoteJob | FileJob | BuildJob
+Job = LocalJob | RemoteJob | FileJob | BuildJob | ContextJob
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):

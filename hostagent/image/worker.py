@@ -20,6 +20,7 @@ import msgspec
 from hostagent import errors
 from hostagent.image import copyfiles, files, fulldisk, work
 from hostagent.image.buildjobs import BuildJob
+from hostagent.image.contextjobs import ContextJob
 from hostagent.image.filejobs import FileJob
 from hostagent.image.fulldisk import is_full
 from hostagent.image.jobs import Answer, Cancel, Ended, Failed, Job, Line, LocalJob, Message, Report, Step
@@ -48,6 +49,10 @@ def _perform(number: int, job: Job) -> Answer:
         return files.perform(job)
     if isinstance(job, BuildJob):
         return copyfiles.perform(job)
+    if isinstance(job, ContextJob):
+        from hostagent.image import contextfiles
+
+        return contextfiles.perform(job)
     from hostagent.image import remote
 
     return remote.perform(job, tell)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from machine.cli.build_source import Directory, Remote, Source
-from machine.errors import Usage
+from machine.errors import DaemonError, Usage
 
 if TYPE_CHECKING:
     from hostagent.wire import AuthConfig, Progress
+    from machine.client.delta import Context
     from machine.client.docker import DockerClient
     from machine.client.docker_call import Query
 
@@ -41,9 +43,51 @@ def _directory(
     secrets: Mapping[str, bytes],
     accounts: Mapping[str, AuthConfig],
 ) -> Iterator[Progress]:
+    if client.builds.takes_parts():
+        return _in_parts(client, query, source, secrets, accounts)
     if secrets:
         raise Usage("this engine takes no secrets for builds: build on a machine that pymachine made")
     return client.builds.build(*_as_tar(query, source), accounts)
+
+
+def _in_parts(
+    client: DockerClient,
+    query: Query,
+    source: Directory,
+    secrets: Mapping[str, bytes],
+    accounts: Mapping[str, AuthConfig],
+) -> Iterator[Progress]:
+    from hostagent.wire.context import BuildInput
+    from machine.client import delta
+    from machine.client.build_context import walk
+
+    context = delta.read(source.path, walk(source.path, source.ignored) if source.path else ())
+    given = BuildInput(dockerfile=source.text, secrets=dict(secrets))
+    for last in (False, True):
+        _send(client, context)
+        try:
+            return client.builds.build_context(query, context.name, context.id, given, accounts)
+        except DaemonError as error:
+            # Somebody has pruned between the two calls.
+            if last or "send it again" not in str(error):
+                raise
+    raise AssertionError
+
+
+def _send(client: DockerClient, context: Context) -> None:
+    from machine.cli import show
+    from machine.cli.transfer_progress import LiveLine
+    from machine.client import delta
+
+    live = LiveLine(sys.stderr)
+    try:
+        delta.send(
+            client.builds,
+            context,
+            lambda done, total: live.show(f"  … context  {show.size(done)} of {show.size(total)} sent"),
+        )
+    finally:
+        live.clear()
 
 
 def _as_tar(query: Query, source: Directory) -> tuple[Query, Iterator[bytes]]:

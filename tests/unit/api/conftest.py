@@ -17,6 +17,7 @@ from hostagent.api.ports import Services
 from tests.unit.api.fake_engine import (
     FakeBuilds,
     FakeCommitting,
+    FakeContexts,
     FakeControl,
     FakeEngine,
     FakeFiles,
@@ -113,6 +114,7 @@ async def server() -> AsyncIterator[Server]:
                 usage=FakeUsage(),
                 committing=FakeCommitting(),
                 builds=FakeBuilds(),
+                contexts=FakeContexts(),
             )
         )
         await app.listen(listening)

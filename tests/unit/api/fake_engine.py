@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -18,11 +19,13 @@ from msgspec.structs import replace
 from hostagent import wire
 from hostagent.api.ports import Filters, ReportProgress
 from hostagent.build.builder import Request as BuildRequest
+from hostagent.build.context import Given
 from hostagent.errors import Conflict, NotFound, NotModified
 from hostagent.model.commit import CommitOptions
 from hostagent.model.image import Image, ImageConfig, Platform
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
+from hostagent.wire.context import ContextLacks, ContextState
 
 
 def frame(channel: int, data: bytes) -> bytes:
@@ -523,10 +526,11 @@ class FakeBuilds:
     def __init__(self) -> None:
         self.asked: list[BuildRequest] = []
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes]) -> Image:
+    async def build(self, request: BuildRequest, context: AsyncIterator[bytes] | Given) -> Image:
         self.asked.append(request)
-        async for _ in context:
-            pass
+        if not isinstance(context, Given):
+            async for _ in context:
+                pass
         request.say("Step 1/1 : FROM x\n")
         return Image(f"sha256:{'0' * 64}", self.platform, ImageConfig(), ())
 
@@ -537,3 +541,28 @@ class FakeBuilds:
         self, everything: bool, keep: int, filters: dict[str, list[str]]
     ) -> wire.BuildCachePruned:
         return wire.BuildCachePruned()
+
+
+class FakeContexts:
+    """Has none and takes none."""
+
+    async def state(self, name: str, wanted: str) -> ContextState:
+        return ContextState()
+
+    async def describe(self, name: str, wanted: str, stream: AsyncIterator[bytes]) -> ContextLacks:
+        raise Conflict("no contexts here")
+
+    async def receive(self, stream: AsyncIterator[bytes]) -> None:
+        raise Conflict("no contexts here")
+
+    @asynccontextmanager
+    async def use(self, name: str, wanted: str) -> AsyncIterator[str]:
+        if wanted:
+            raise NotFound("no contexts here")
+        yield ""
+
+    async def usage(self) -> Sequence[wire.BuildCache]:
+        return []
+
+    async def prune(self, keep: int, until_ns: int) -> int:
+        return 0

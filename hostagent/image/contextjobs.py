@@ -1,0 +1,43 @@
+"""What the daemon asks of a worker for a build's context that comes in parts. Paths are absolute."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class FindMissing(msgspec.Struct, frozen=True, tag=True):
+    """Which contents of a manifest are not among `files`: written to `report` as JSON of a wire.ContextLacks.
+
+    Raises Invalid for a manifest that is not one. Answer: Done. `parts`: where half contents are.
+    """
+
+    manifest: str
+    files: str
+    parts: str
+    report: str
+
+
+class StoreContents(msgspec.Struct, frozen=True, tag=True):
+    """Take contents out of a stream of frames (wire.context.FRAME), which may break off anywhere. Answer: Done.
+
+    Raises Invalid for a content that is not what its digest says; all before it are kept.
+    """
+
+    stream: str
+    files: str
+    parts: str
+
+
+class MakeContext(msgspec.Struct, frozen=True, tag=True):
+    """Make the tree of a manifest below `slot`, out of the one that is there. Answer: Done.
+
+    Raises Conflict when contents are missing. The tree is complete when `slot`/id is there.
+    """
+
+    manifest: str
+    files: str
+    slot: str
+    id: str
+
+
+ContextJob = FindMissing | StoreContents | MakeContext
