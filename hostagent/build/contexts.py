@@ -181,7 +181,7 @@ class ContextStore:
 
     @contextmanager
     def _scratch(self, kind: str) -> Iterator[Path]:
-        path = self._space.tmp / f"{kind}-{secrets.token_hex(8)}"
+        path = self._space.tmp / f"{contextspace.BUSY}{kind}-{secrets.token_hex(8)}"
         try:
             yield path
         finally:
@@ -202,6 +202,6 @@ def _assemble(packed: Path, slot: Path, wanted: str, manifest: Path) -> None:
         raise Invalid("the list of the context's files is not whole: send all of it")
     if context_id(piece.digest for piece in whole) != wanted:
         raise Invalid("the list of the context's files is not that of its ID")
-    part = manifest.with_name(f"{manifest.name}.part-{secrets.token_hex(4)}")
+    part = manifest.with_name(f"{contextspace.BUSY}{manifest.name}-{secrets.token_hex(4)}")
     part.write_bytes(encode_pieces(whole))
     part.rename(manifest)

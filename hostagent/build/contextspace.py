@@ -12,6 +12,8 @@ from hostagent.wire.context import decode_pieces
 
 LIMIT = 10 << 30
 """Bytes of contexts and contents that a daemon keeps by itself; the longest unused go first."""
+BUSY = "busy-"
+"""How names in tmp begin that are in use as long as they are there."""
 _GONE = ".gone"
 
 
@@ -82,11 +84,12 @@ class Space:
         return left
 
     def _loose(self) -> Iterator[_Loose]:
-        """Contents since when no tree has them (the last unlink is a change of the file: its ctime), half ones too."""
-        for bucket in (*os.scandir(self.files), self.parts):
+        """Contents since when no tree has them (the last unlink is a change of the file: its ctime), half ones, and
+        lists of contexts that were never built."""
+        for bucket in (*os.scandir(self.files), self.parts, self.tmp):
             for file in os.scandir(bucket):
                 status = file.stat(follow_symlinks=False)
-                if status.st_nlink == 1:
+                if status.st_nlink == 1 and not file.name.startswith(BUSY):
                     yield _Loose(file.path, status.st_size, status.st_ctime_ns)
 
 
