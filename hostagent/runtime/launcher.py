@@ -16,7 +16,8 @@ import sys
 
 from hostagent.kernel import fds
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.runtime import protocol, rehearsal, selfexe, shim
+from hostagent.runtime import rehearsal, selfexe, shim
+from hostagent.runtime.packing import fill_holes
 from hostagent.runtime.processes import set_name
 
 
@@ -36,18 +37,17 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.disable()
+    _fillers = fill_holes()
     gc.freeze()
     while True:
         data, received = fds.recv_message(control)
         if not data:
             return
-        message = protocol.decode(data)
-        assert isinstance(message, protocol.Launch)
-        (connection,) = received
+        # Not read before the fork: what we write to is no longer shared with the shims of before.
         if os.fork() == 0:
             os.close(control.fileno())
-            shim.run(message, connection)  # never returns
-        os.close(connection)
+            shim.run(data, received[0])  # never returns
+        os.close(received[0])
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+from types import FunctionType
 
-from hostagent.kernel import fds
-from hostagent.runtime import messages, protocol, rights
+from hostagent.kernel import fds, libc
+from hostagent.kernel.title import Title
+from hostagent.runtime import messages, processes, protocol, rights, shim
 from hostagent.runtime import spec as specs
 from hostagent.runtime.logdrivers import open_log
 from hostagent.runtime.logplan import LogPlan
@@ -68,6 +70,17 @@ def run(directory: str) -> None:
         _talk()
         _stream()
     _lives(directory)
+    _look_up()
+
+
+def _look_up() -> None:
+    """What else a birth looks up in modules, once: to find it fills a method cache, in a page, with two names in two
+    more (PEP 659 does not help what runs once). The cache is by the type, so any module does."""
+    others = (processes.set_name, libc.set_process_name, libc.prctl, Title.set)
+    for function in (*vars(shim).values(), *others):
+        if isinstance(function, FunctionType):
+            for name in function.__code__.co_names:
+                getattr(os, name, None)
 
 
 def _lives(directory: str) -> None:

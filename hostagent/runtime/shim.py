@@ -40,14 +40,18 @@ LOCK_SECONDS = 5.0
 FINISHED_EXECS_KEPT = 64
 
 
-def run(launch: protocol.Launch, connection: int) -> NoReturn:
-    """In the freshly forked child of the launcher: become the shim of one container. `connection` is the daemon's.
+def run(order: bytes, connection: int) -> NoReturn:
+    """In the freshly forked child of the launcher: become the shim of one container, as a `Launch` orders.
+
+    `connection` is the daemon's.
 
     Beside it and the standard streams, the launcher has no fd open that a shim would have to close.
     """
     code = 1
     try:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        launch = protocol.decode(order)
+        assert isinstance(launch, protocol.Launch)
         started = _fork_builder(launch.bundle, connection)
         _leave_the_launcher(launch)
         Shim(launch, socket.socket(fileno=connection), started).serve()
