@@ -235,6 +235,7 @@ def test_prune(both: tuple[Engine, Engine], same: Same) -> None:
 def test_sizes_and_disk_usage(both: tuple[Engine, Engine], same: Same) -> None:
     script = "head -c 70000 /dev/zero > /one; ln /one /two; ln -s one /three; mkdir /folder"
     for engine in both:
+        engine.ok("builder", "prune", "-a", "-f")  # of earlier tests
         engine.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", f"{script}; exec sleep 600")
         engine.ok("run", "--name", "done", "busybox", "sh", "-c", "rm /bin/tac")
         engine.wait_for("box", "{{.State.Running}}", "true")

@@ -21,34 +21,34 @@ def _on_host(engine: Engine, *command: str) -> None:
 
 @pytest.fixture
 def mounted(both: Both) -> Iterator[Both]:
-    """In each engine's share: `tree`, a private mount with another one in `tree/below`, and `shared`, a shared one."""
+    """In each share: `depth`, a private mount with another one in `depth/below`, and `spread`, a shared one."""
     for engine in both:
         share = str(engine.share)
-        script = f"""cd {share}; mkdir -p tree shared; mount -t tmpfs x tree; mount --make-private tree
-            mkdir tree/below; mount -t tmpfs x tree/below; mount -t tmpfs x shared; mount --make-shared shared
-            mkdir shared/more"""
+        script = f"""cd {share}; mkdir -p depth spread; mount -t tmpfs x depth; mount --make-private depth
+            mkdir depth/below; mount -t tmpfs x depth/below; mount -t tmpfs x spread; mount --make-shared spread
+            mkdir spread/more"""
         _on_host(engine, "sh", "-ec", script)
     yield both
     for engine in both:
         engine.clean()
         _on_host(
-            engine, "sh", "-ec", f"cd {engine.share}; umount -l tree; umount -l shared; rmdir tree shared"
+            engine, "sh", "-ec", f"cd {engine.share}; umount -l depth; umount -l spread; rmdir depth spread"
         )
 
 
 DEPTHS = [
-    ["-v", "SHARE/tree:/t"],
-    ["-v", "SHARE/tree:/t:ro"],
-    ["-v", "SHARE/tree:/t:ro,z,cached"],
-    ["--mount", "type=bind,src=SHARE/tree,dst=/t,readonly"],
-    ["--mount", "type=bind,src=SHARE/tree,dst=/t,bind-recursive=disabled"],
-    ["--mount", "type=bind,src=SHARE/tree,dst=/t,readonly,bind-recursive=writable"],
+    ["-v", "SHARE/depth:/t"],
+    ["-v", "SHARE/depth:/t:ro"],
+    ["-v", "SHARE/depth:/t:ro,z,cached"],
+    ["--mount", "type=bind,src=SHARE/depth,dst=/t,readonly"],
+    ["--mount", "type=bind,src=SHARE/depth,dst=/t,bind-recursive=disabled"],
+    ["--mount", "type=bind,src=SHARE/depth,dst=/t,readonly,bind-recursive=writable"],
     [
         "--mount",
-        "type=bind,src=SHARE/tree,dst=/t,readonly,bind-recursive=readonly,bind-propagation=rprivate",
+        "type=bind,src=SHARE/depth,dst=/t,readonly,bind-recursive=readonly,bind-propagation=rprivate",
     ],
-    ["--mount", "type=bind,src=SHARE/tree,dst=/t,bind-recursive=readonly"],
-    ["--mount", "type=bind,src=SHARE/tree,dst=/t,consistency=delegated"],
+    ["--mount", "type=bind,src=SHARE/depth,dst=/t,bind-recursive=readonly"],
+    ["--mount", "type=bind,src=SHARE/depth,dst=/t,consistency=delegated"],
 ]
 MODES = ["rprivate", "private", "rslave", "slave", "rshared", "shared"]
 
@@ -64,9 +64,9 @@ def test_how_deep_a_bind_goes(mounted: Both, same: Same) -> None:
 def test_propagation(mounted: Both, same: Same) -> None:
     show = "sed -n 's/^.* \\(\\/t\\|\\/t\\/below\\) [^ ]* \\([a-z]*\\).*/\\1 \\2/p' /proc/self/mountinfo"
     for mode in MODES:
-        same("run", "--rm", "-v", f"SHARE/shared:/t:{mode}", "busybox", "sh", "-c", show)
+        same("run", "--rm", "-v", f"SHARE/spread:/t:{mode}", "busybox", "sh", "-c", show)
         # What is not shared on the host cannot be in a container.
-        same("run", "--rm", "-v", f"SHARE/tree:/t:{mode}", "busybox", "true")
+        same("run", "--rm", "-v", f"SHARE/depth:/t:{mode}", "busybox", "true")
 
 
 def test_a_mount_travels(mounted: Both) -> None:
@@ -74,9 +74,9 @@ def test_a_mount_travels(mounted: Both) -> None:
     for engine in mounted:
         modes = ("rslave", "rprivate", "rshared")
         for mode in modes:
-            options = ("--name", mode, "--privileged", "-v", f"{engine.share}/shared:/t:{mode}")
+            options = ("--name", mode, "--privileged", "-v", f"{engine.share}/spread:/t:{mode}")
             engine.ok("run", "-d", *options, "busybox", "sleep", "60")
-        _on_host(engine, "mount", "-t", "tmpfs", "y", f"{engine.share}/shared/more")
+        _on_host(engine, "mount", "-t", "tmpfs", "y", f"{engine.share}/spread/more")
         look = ("grep", "-q", " /t/more ", "/proc/self/mountinfo")
         seen = [engine.docker("exec", mode, *look).code for mode in modes]
         engine.ok("exec", "rshared", "umount", "/t/more")

@@ -116,7 +116,7 @@ DEV = "ls -l /dev | sed 's/ [A-Z][a-z][a-z] .*:[0-9]* / /' | sort"
             ["--device", "/dev/ghost"],
             ["--gpus", "all"],
             ["--device-cgroup-rule", "c 10:* r", "--device-cgroup-rule", "b 7:0 w"],
-            ["--device", "/tmp"],
+            ["--device", "/etc/apt"],
             [],
             ["--device", "/dev/zero:/dev/nothing"],
             ["--device", "/etc/passwd"],
