@@ -13,8 +13,9 @@ from itertools import count
 _POOL_MASK, _POOL_HEAD = 0x3FFF, 48
 """CPython's allocator keeps small objects of one size in pools of 16 KiB, behind a head (Objects/obmalloc.c)."""
 _SIZES = range(48, 513, 16)
-_TRIES = 20_000
-"""Of one size: far more than there are holes."""
+_BATCH, _ROW = 16, 4
+_TRIES = 1000
+"""Batches of one size: far more than there are holes."""
 
 
 def fill_holes() -> list[object]:
@@ -27,9 +28,13 @@ def fill_holes() -> list[object]:
 
 
 def _fill(kept: list[object], make: Callable[[], object]) -> None:
-    """Until one is the first of a new pool."""
+    """Until some lie in a row from the beginning of a pool, as only in a new one."""
     for _ in range(_TRIES):
-        filler = make()
-        kept.append(filler)
-        if id(filler) & _POOL_MASK == _POOL_HEAD:
-            return
+        fillers = [make() for _ in range(_BATCH)]  # nothing else of their size is made between them
+        kept += fillers
+        places = [id(each) for each in fillers]
+        size = fillers[0].__sizeof__()
+        step = size + -size % 16
+        for place, later in zip(places, places[_ROW:], strict=False):
+            if place & _POOL_MASK == _POOL_HEAD and later == place + _ROW * step:
+                return
