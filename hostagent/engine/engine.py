@@ -42,7 +42,7 @@ from hostagent.engine.links import settle as settle_links
 from hostagent.engine.logs import Logs
 from hostagent.engine.remap import Remap
 from hostagent.engine.system import System
-from hostagent.errors import Conflict, EngineError, Invalid, NotFound
+from hostagent.errors import Conflict, EngineError, Invalid, NotFound, NotModified
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
@@ -190,7 +190,14 @@ class Engine:
         await self._lifecycle.start(self._containers.find(ref))
 
     async def stop(self, ref: str, signal: str | None, timeout: int | None) -> None:
-        await self._lifecycle.stop(self._containers.find(ref), signal, timeout)
+        container = self._containers.find(ref)
+        try:
+            await self._lifecycle.stop(container, signal, timeout)
+        except NotModified:
+            raise
+        except EngineError as error:
+            error.args = (f"cannot stop container: {ref}: {error}",)
+            raise
 
     async def restart(self, ref: str, signal: str | None, timeout: int | None) -> None:
         container = self._containers.find(ref)

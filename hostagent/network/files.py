@@ -73,7 +73,8 @@ def resolv_conf(
     the host's.
 
     With a network namespace of its own (`own_network`) the host's loopback resolvers cannot be reached and
-    are left out; without any other, Docker's fallback servers stand in. `search` ["."] means no search list.
+    are left out; without any other, Docker's fallback servers stand in.
+    "." in `search` is no domain: alone it means no search list.
     """
     found = list(servers)
     if not found:
@@ -87,8 +88,8 @@ def resolv_conf(
     if not options:
         options = [word for words in _words(host, "options") for word in words]
     lines = [f"nameserver {server}\n" for server in found]
-    if search and list(search) != ["."]:
-        lines.append(f"search {' '.join(search)}\n")
+    if wanted := [domain for domain in search if domain != "."]:
+        lines.append(f"search {' '.join(wanted)}\n")
     if options:
         lines.append(f"options {' '.join(options)}\n")
     return "".join(lines)
