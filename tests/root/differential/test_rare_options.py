@@ -240,7 +240,7 @@ def test_a_commit_without_a_pause(both: tuple[Engine, Engine], same: Same) -> No
 
 
 def test_options_that_are_no_longer_documented(old_docker_cli: Path, both: tuple[Engine, Engine]) -> None:
-    """Docker 20.10 still lists them. Justified: ours says that the limit is gone, dockerd only when it is given to run."""
+    """Docker 20.10 still lists them. Justified: ours says so when an update has it, dockerd only at create."""
     version = ("version", "--kubeconfig", "none", "--format", "{{.Server.Os}}")
     for engine in both:
         engine.ok("create", "--name", "box", "busybox", "true")
