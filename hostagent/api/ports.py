@@ -201,6 +201,22 @@ class Volumes(Protocol):
     async def prune(self, filters: Filters, /) -> wire.VolumesPruned: ...
 
 
+class Networks(Protocol):
+    """Networks of this host. `ref` is a name, an ID or an unambiguous ID prefix."""
+
+    def list(self, filters: Filters, /) -> Sequence[wire.Network]:
+        """Without their containers."""
+
+    def inspect(self, ref: str, /) -> wire.Network: ...
+
+    def create(self, body: wire.NetworkCreate, /) -> wire.NetworkCreated: ...
+
+    def remove(self, ref: str, /) -> None:
+        """Raises Denied while running containers are on it."""
+
+    def prune(self, filters: Filters, /) -> wire.NetworksPruned: ...
+
+
 class Usage(Protocol):
     """What containers, images and volumes take on disk."""
 
@@ -268,6 +284,7 @@ class Services:
     control: Control
     files: Files
     volumes: Volumes
+    networks: Networks
     shims: Shims
     usage: Usage
     committing: Committing

@@ -14,12 +14,7 @@ _UNBUILT = {
     "image search": ("GET /images/search",),
     "registry login": ("POST /auth",),
     "registry inspection": ("GET /distribution/{name...}/json",),
-    "networks": (
-        "GET /networks",
-        "POST /networks/create",
-        "POST /networks/prune",
-        "GET /networks/{id}",
-        "DELETE /networks/{id}",
+    "joining networks": (
         "POST /networks/{id}/connect",
         "POST /networks/{id}/disconnect",
     ),

@@ -11,6 +11,8 @@ import sys
 from hostagent.daemon import options as configuration
 from hostagent.errors import EngineError
 from hostagent.network.bridge import BridgeNetwork
+from hostagent.network.bridges import Bridges
+from hostagent.network.tables import Tables
 from hostagent.statedb.database import Database
 
 
@@ -21,11 +23,18 @@ def main() -> None:
         if not (options.root / "state.db").exists():
             return  # no daemon ever ran
         database = Database(options.root / "state.db")
-        bridge = BridgeNetwork(database, options.bridge, options.bridge, options.subnet or None)
+        tables = Tables()
+        bridge = BridgeNetwork(
+            database, options.bridge, options.bridge, options.subnet or None, tables=tables
+        )
+        bridges = Bridges(database, bridge, tables, options.bridge)
         try:
+            bridges.teardown()
             bridge.teardown()
         finally:
+            bridges.close()
             bridge.close()
+            tables.close()
             database.close()
     except (EngineError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

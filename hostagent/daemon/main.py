@@ -40,6 +40,7 @@ from hostagent.engine.links import Links
 from hostagent.engine.logs import Logs
 from hostagent.engine.logwatch import LogWatch
 from hostagent.engine.mountedvolumes import MountedVolumes
+from hostagent.engine.networks import Networks
 from hostagent.engine.oomwatch import OomWatch
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
@@ -60,6 +61,8 @@ from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_support import support
 from hostagent.network.bridge import BridgeNetwork
+from hostagent.network.bridges import Bridges
+from hostagent.network.tables import Tables
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
 from hostagent.volume.store import VolumeStore
@@ -98,8 +101,10 @@ async def serve(options: Options) -> None:
     registries = RegistryConfig(mirrors=options.mirrors, insecure=options.insecure)
     images = ImageService(options.root, database, registries, events.publish)
     images.recover()
-    bridge = BridgeNetwork(database, options.bridge, options.bridge, options.subnet or None)
+    tables = Tables()
+    bridge = BridgeNetwork(database, options.bridge, options.bridge, options.subnet or None, tables=tables)
     bridge.ensure()
+    bridges = Bridges(database, bridge, tables, options.bridge)
     shims_cgroup = f"{options.cgroup_parent}/shims"
     Cgroup(shims_cgroup).create()
     limits = Limits(support(Cgroup(shims_cgroup)))
@@ -148,6 +153,7 @@ async def serve(options: Options) -> None:
     await reconciler.run()
     # On a full disk later, when others may live.
     later.run("network", options.bridge, lambda: bridge.reconcile(containers.alive()))
+    later.run("networks", options.bridge, lambda: bridges.reconcile(containers.alive()))
     crews = CrewPool()
     files = Copying(containers, Roots(images, mounted), events, crews)
     oom_watch = OomWatch(containers, bundles, events)
@@ -170,6 +176,7 @@ async def serve(options: Options) -> None:
             control=control,
             files=files,
             volumes=volumes,
+            networks=Networks(bridges, containers, events, options.bridge),
             shims=Shims(containers),
             usage=usage,
             committing=committing,
@@ -196,7 +203,9 @@ async def serve(options: Options) -> None:
     watch.close()
     later.close()
     launcher.close()
+    bridges.close()
     bridge.close()
+    tables.close()
     database.close()
     os.close(lock)
 

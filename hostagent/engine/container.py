@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hostagent.engine.joined import Joined
 from hostagent.engine.mounts import Mounts
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.state import State
@@ -84,6 +85,8 @@ class Container:
     directory: str
     mounts: Mounts = field(default_factory=Mounts)
     """Known once its creation is complete."""
+    networks: tuple[Joined, ...] | None = None
+    """None: the one that its network mode names. See joined.py."""
     lowerdirs: tuple[str, ...] | None = None
     """Layers that no image has, the top one first: a step of a build runs on them. None: those of its image."""
     state: State = field(default_factory=State)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hostagent.engine.container import Container
+from hostagent.engine.joined import Joined
 from hostagent.engine.later import Later
 from hostagent.engine.mounts import Mounts
 from hostagent.engine.mountspec import parse_binds
@@ -37,6 +38,7 @@ class Containers:
                     config=(config := decode(row["config"], ContainerCreate)),
                     directory=self.directory(row["id"]),
                     mounts=_mounts(row["mounts"], config),
+                    networks=_networks(row["networks"]),
                     state=msgspec.json.decode(row["state"], type=State),
                 )
             )
@@ -79,8 +81,8 @@ class Containers:
     def add(self, container: Container) -> None:
         self.check_free(container.name)
         self._database.execute(
-            "INSERT INTO containers (id, name, created_ns, image_id, config, mounts, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO containers (id, name, created_ns, image_id, config, mounts, state, networks)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 container.id,
                 container.name,
@@ -89,6 +91,7 @@ class Containers:
                 encode(container.config),
                 msgspec.json.encode(container.mounts),
                 msgspec.json.encode(container.state),
+                None if container.networks is None else msgspec.json.encode(container.networks),
             ),
         )
         self._index(container)
@@ -112,6 +115,14 @@ class Containers:
             "UPDATE containers SET config = ? WHERE id = ?", (encode(config), container.id)
         )
         container.config = config
+
+    def join(self, container: Container, networks: tuple[Joined, ...], state: State) -> None:
+        """Give it other networks, and the state that goes with them, in one write."""
+        self._database.execute(
+            "UPDATE containers SET networks = ?, state = ? WHERE id = ?",
+            (msgspec.json.encode(networks), msgspec.json.encode(state), container.id),
+        )
+        container.networks, container.state = networks, state
 
     def rename(self, container: Container, name: str) -> None:
         self.check_free(name)
@@ -152,6 +163,10 @@ def _mounts(raw: bytes | None, config: ContainerCreate) -> Mounts:
     if raw is not None:
         return msgspec.json.decode(raw, type=Mounts)
     return Mounts(parse_binds(config.host_config) if config.host_config else ())
+
+
+def _networks(raw: bytes | None) -> tuple[Joined, ...] | None:
+    return None if raw is None else msgspec.json.decode(raw, type=tuple[Joined, ...])
 
 
 def _network_donor(container: Container) -> str:

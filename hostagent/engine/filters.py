@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hostagent.engine import ports, views
+from hostagent.engine import joined, ports, views
 from hostagent.engine.container import Container
 from hostagent.errors import Invalid, NotFound
 from hostagent.model.labels import label_matches
@@ -147,9 +147,9 @@ def _created(key: str, reference: str, lookups: Lookups) -> Callable[[Container]
 
 def _is_on(container: Container, networks: Sequence[str]) -> bool:
     """By name, or by ID or the beginning of one."""
-    joined = views.networks(container)
+    on = joined.shown(container)
     return any(
-        value in joined or any(value and each.network_id.startswith(value) for each in joined.values())
+        value in on or any(value and each.network_id.startswith(value) for each in on.values())
         for value in networks
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hostagent.engine import views
 from hostagent.engine.container import Container
+from hostagent.engine.joined import Joined
 from hostagent.engine.mounts import Mounts
 from hostagent.engine.state import State
 from hostagent.wire import ContainerCreate, ContainerSummary
@@ -23,6 +24,7 @@ class Listed:
     config: ContainerCreate
     state: State
     mounts: Mounts
+    networks: tuple[Joined, ...] | None
     words: tuple[str, str, str | None, tuple[str, ...]]
     entry: ContainerSummary
 
@@ -36,9 +38,12 @@ def entry(container: Container, named_image: str | None, links: Sequence[str]) -
         and known.state is container.state
         and known.config is container.config
         and known.mounts is container.mounts
+        and known.networks is container.networks
         and known.words == words
     ):
         return known.entry
     made = views.summary(container, named_image, links)
-    container.listed = Listed(container.config, container.state, container.mounts, words, made)
+    container.listed = Listed(
+        container.config, container.state, container.mounts, container.networks, words, made
+    )
     return made

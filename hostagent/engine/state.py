@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from hostagent.engine.healthcheck import HealthState
+from hostagent.engine.joined import Attached
 from hostagent.engine.timestamps import timestamp
 from hostagent.wire.container import ContainerState
 
@@ -44,6 +45,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """CIDR on the default bridge while it runs."""
     gateway: str = ""
     mac: str = ""
+    attached: tuple[Attached, ...] = ()
+    """Interfaces on users' networks while it runs, in the order of their claim to the default route."""
     ports: tuple[PublishedPort, ...] = ()
     health: HealthState | None = None
     """None without a health check. On disk as of the last other change: results alone are not worth a write."""

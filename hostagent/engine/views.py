@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from hostagent.engine import logdrivers, merge, namespaces, ports
+from hostagent.engine import joined, logdrivers, merge, ports
 from hostagent.engine.container import Container
 from hostagent.engine.state import State
 from hostagent.engine.timestamps import timestamp
@@ -82,7 +82,7 @@ def summary(
         host_config=SummaryHostConfig(
             network_mode=container.host.network_mode, annotations=container.host.annotations
         ),
-        network_settings=SummaryNetworkSettings(networks=networks(container)),
+        network_settings=SummaryNetworkSettings(networks=joined.shown(container)),
         mounts=container.mounts.points(container.host),
     )
 
@@ -146,33 +146,11 @@ def ago(nanoseconds: int) -> str:
     return f"{hours // 24 // 365} years"
 
 
-def _endpoint(container: Container) -> EndpointSettings:
-    state = container.state
-    address, _, prefix = state.ip.partition("/")
-    return EndpointSettings(
-        network_id=network_id(container.host.network_mode),
-        endpoint_id=container.id if state.running else "",
-        gateway=state.gateway,
-        ip_address=address,
-        ip_prefix_len=int(prefix or 0),
-        mac_address=state.mac,
-    )
-
-
-def network_id(name: str) -> str:
-    """The predefined networks have no ID of chance: the name, in hexadecimal, filled up to 64 digits."""
-    return name.encode().hex().ljust(64, "0")
-
-
-def networks(container: Container) -> dict[str, EndpointSettings]:
-    if namespaces.other(container.host.network_mode):
-        return {}
-    return {container.host.network_mode: _endpoint(container)}
-
-
 def _network(container: Container) -> NetworkSettings:
-    endpoint = _endpoint(container)
+    networks = joined.shown(container)
     state = container.state
+    endpoint = networks.get(container.host.network_mode if container.networks is None else joined.BRIDGE)
+    endpoint = endpoint or EndpointSettings()
     running = state.phase == "running"
     return NetworkSettings(
         sandbox_id=container.id if running else "",
@@ -183,5 +161,5 @@ def _network(container: Container) -> NetworkSettings:
         ip_address=endpoint.ip_address,
         ip_prefix_len=endpoint.ip_prefix_len,
         mac_address=endpoint.mac_address,
-        networks=networks(container),
+        networks=networks,
     )

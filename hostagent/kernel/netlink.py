@@ -40,6 +40,7 @@ IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 29, 8
 IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
+IFLA_BRPORT_ISOLATED = 33
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 IFF_UP = 1
 
@@ -136,6 +137,14 @@ def hairpin(name: str) -> Message:
     """Let a bridge's port send back through itself what came in there."""
     mode = attribute(IFLA_BRPORT_MODE, b"\x01")
     info = attribute(IFLA_INFO_SLAVE_KIND, "bridge") + attribute(IFLA_INFO_SLAVE_DATA, mode)
+    body = _link_header() + attribute(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, info)
+    return Message(RTM_NEWLINK, 0, body)
+
+
+def isolate(name: str) -> Message:
+    """Keep a bridge's port from all other isolated ports (Linux 4.18)."""
+    info = attribute(IFLA_INFO_SLAVE_KIND, "bridge")
+    info += attribute(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_ISOLATED, b"\x01"))
     body = _link_header() + attribute(IFLA_IFNAME, name) + attribute(IFLA_LINKINFO, info)
     return Message(RTM_NEWLINK, 0, body)
 

@@ -1,4 +1,4 @@
-"""The default bridge network: a Linux bridge, an address per container, published ports, outbound NAT.
+"""A bridge network, the default one or a user's: a Linux bridge, addresses, published ports, outbound NAT.
 
 What was asked for is in the state database (ipam.py, the table network_ports); the bridge, the veths and the
 nftables table follow from it and are put right whenever they are found to differ. All calls are synchronous
@@ -9,17 +9,20 @@ process.
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Network
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unavailable
 from hostagent.kernel import netlink, netlink_socket
 from hostagent.model.network import Interface, PortBinding
-from hostagent.network import ipam
+from hostagent.network import ipam, ruleset
 from hostagent.network.ports import PortReserver
 from hostagent.network.published import PublishedPorts
+from hostagent.network.tables import Tables
 from hostagent.statedb.database import Database
 
 INTERFACE = "eth0"  # the name inside the container
@@ -37,23 +40,54 @@ def host_interface(container_id: str) -> str:
     return LIVE_PREFIX + container_id[:12]
 
 
+def further_interface(container_id: str, network_id: str) -> str:
+    """The same for a user-defined network: a container has one on each of its networks."""
+    return LIVE_PREFIX + hashlib.sha256(f"{container_id}{network_id}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user decided about a network; its bridge never gets another subnet."""
+
+    network_id: str
+    pool: ipam.Pool
+    policy: ruleset.Policy
+    mtu: int = 0
+    """Bytes; 0: as the host's uplink."""
+    isolated: bool = False
+    """The containers may not talk to each other."""
+
+
 class BridgeNetwork:
     """One bridge with its containers, in the network namespace in which it was made.
 
     `subnet` None lets it choose one that the host does not route elsewhere, and keep it. Unavailable when
-    nftables is missing. `close` gives the sockets back and changes nothing on the host.
+    nftables is missing. `tables` is shared with other bridges. `close` gives the sockets back and changes nothing
+    on the host.
     """
 
-    def __init__(self, db: Database, bridge_name: str, table_name: str, subnet: str | None = None) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,14}", bridge_name):
+    def __init__(
+        self,
+        db: Database,
+        bridge_name: str,
+        table_name: str,
+        subnet: str | None = None,
+        plan: Plan | None = None,
+        tables: Tables | None = None,
+    ) -> None:
+        if plan is None and not re.fullmatch(r"[a-z][a-z0-9_-]{0,14}", bridge_name):
             raise Invalid(
                 f"bridge name {bridge_name!r}: give up to 15 small letters, digits, - and _, a letter first"
             )
         self._bridge = bridge_name
         self._wanted_subnet = subnet
-        self._leases = ipam.Leases(db, bridge_name)
+        self._plan = plan
+        self._leases = ipam.Leases(db, bridge_name, plan.pool if plan else None)
         self._route = netlink.Socket()
-        self._ports = PublishedPorts(db, bridge_name, table_name)
+        shared = tables or Tables()
+        self._own_tables = None if tables else shared
+        policy = plan.policy if plan else ruleset.OPEN
+        self._ports = PublishedPorts(db, bridge_name, table_name, shared, policy)
         self._reserver = PortReserver(self._ports.container_with)
         self._index = 0
         self._mtu = USUAL_MTU
@@ -62,6 +96,13 @@ class BridgeNetwork:
     def close(self) -> None:
         self._ports.close()
         self._route.close()
+        if self._own_tables:
+            self._own_tables.close()
+
+    @property
+    def mtu(self) -> int:
+        """Bytes, of its interfaces."""
+        return self._mtu
 
     @property
     def subnet(self) -> IPv4Network:
@@ -74,7 +115,13 @@ class BridgeNetwork:
     @property
     def gateway(self) -> str:
         """The bridge's address in its subnet, which is the containers' default gateway."""
-        return str(ipam.gateway_of(self.subnet))
+        return str(self._leases.gateway(self.subnet))
+
+    def interface_on_host(self, container_id: str) -> str:
+        """The name of a container's end on the host."""
+        if self._plan:
+            return further_interface(container_id, self._plan.network_id)
+        return host_interface(container_id)
 
     # --- the whole ---
 
@@ -90,9 +137,12 @@ class BridgeNetwork:
         if bridge is not None and bridge.kind != "bridge":
             raise Conflict(f"the interface {self._bridge} exists and is no bridge: choose another name")
         routes = self._route.routes()
-        network = self._settle_subnet(routes, bridge.index if bridge is not None else 0)
+        if self._plan:
+            network = self._plan.pool.subnet
+        else:
+            network = self._settle_subnet(routes, bridge.index if bridge is not None else 0)
         self._leases.set_subnet(network)
-        self._mtu = _uplink_mtu(links, routes)
+        self._mtu = (self._plan.mtu if self._plan else 0) or _uplink_mtu(links, routes)
         self._index = self._ensure_bridge(bridge, network)
         _set_sysctl("ip_forward")
         # A packet from 127.0.0.1 to a published port leaves through the bridge, and its answer comes back
@@ -121,7 +171,7 @@ class BridgeNetwork:
         return ipam.choose_subnet(foreign, self._wanted_subnet)
 
     def _ensure_bridge(self, bridge: netlink.Link | None, network: IPv4Network) -> int:
-        gateway = ipam.gateway_of(network)
+        gateway = self._leases.gateway(network)
         try:
             if bridge is None:
                 self._route.request(netlink.new_bridge(self._bridge, ipam.mac_for(gateway), self._mtu))
@@ -143,7 +193,7 @@ class BridgeNetwork:
 
     def _collect_ports(self, links: Sequence[netlink.Link]) -> None:
         """Containers that live on lose their bridge when somebody deletes it: put them on the new one."""
-        ours = {host_interface(container_id) for container_id in self._leases.holders()}
+        ours = {self.interface_on_host(container_id) for container_id in self._leases.holders()}
         for link in links:
             if link.name in ours and link.master != self._index:
                 # ENODEV: its container has just ended.
@@ -166,7 +216,7 @@ class BridgeNetwork:
         self._leases.drop_all(self._leases.holders() - live)
         self._ports.keep_only(live)
         self.ensure()
-        keep = {host_interface(container_id) for container_id in live}
+        keep = {self.interface_on_host(container_id) for container_id in live}
         self._delete_links([name for name in self._own_links(self._index) if name not in keep])
 
     def _own_links(self, bridge_index: int) -> list[str]:
@@ -186,10 +236,17 @@ class BridgeNetwork:
 
     # --- endpoints ---
 
-    def allocate(self, container_id: str, mac: str | None = None) -> Interface:
+    def allocate(
+        self,
+        container_id: str,
+        mac: str | None = None,
+        name: str = INTERFACE,
+        wanted: IPv4Address | None = None,
+    ) -> Interface:
         """The interface that the container is to have; the same one each time until `release`.
 
-        Invalid for a MAC that is none, Unavailable when the subnet is full.
+        `wanted` is an address of the subnet. Invalid for a MAC that is none, Unavailable when the subnet is full,
+        Denied when the wanted address is another's.
         """
         if mac is not None:
             try:
@@ -198,15 +255,19 @@ class BridgeNetwork:
                 raise Invalid(f"invalid MAC address: {error}") from error
             if group:
                 raise Invalid(f"invalid MAC address: {mac} is a group address: make the first octet even")
-        lease = self._leases.take(container_id, mac)
+        lease = self._leases.take(container_id, mac, wanted)
         network = self.subnet
         return Interface(
-            name=INTERFACE,
+            name=name,
             mac=lease.mac,
             addresses=(f"{lease.address}/{network.prefixlen}",),
-            gateway=str(ipam.gateway_of(network)),
+            gateway=str(self._leases.gateway(network)),
             mtu=self._mtu,
         )
+
+    def holders(self) -> set[str]:
+        """The IDs of the containers that have an address."""
+        return self._leases.holders()
 
     def release(self, container_id: str) -> None:
         """Free the container's address; no error when it has none."""
@@ -222,7 +283,7 @@ class BridgeNetwork:
             self.ensure()
         elif self._ports.disturbed():
             self._ports.install(self.subnet)
-        name = host_interface(container_id)
+        name = self.interface_on_host(container_id)
         for last_try in (False, True):
             try:
                 self._route.request(*self._endpoint(name, interface, netns_fd), ignore=netlink.NO_IPV6)
@@ -243,6 +304,8 @@ class BridgeNetwork:
         yield netlink.link_up_by_name(name)
         if self._hairpin:
             yield netlink.hairpin(name)
+        if self._plan and self._plan.isolated:
+            yield netlink.isolate(name)
 
     def _not_connected(self, container_id: str, error: OSError) -> EngineError:
         why = error.strerror
@@ -258,7 +321,7 @@ class BridgeNetwork:
         The kernel deletes the interface with the container's network namespace, in its own time; a namespace that is
         `shared` with others goes on without it.
         """
-        name = host_interface(container_id)
+        name = self.interface_on_host(container_id)
         if shared:
             self._route.request(netlink.delete_link(name), ignore={errno.ENODEV})
             return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from hostagent.errors import Conflict, Invalid, Unavailable
+from hostagent.errors import Conflict, Denied, Invalid, Unavailable
 from hostagent.statedb.database import Database
 
 GATEWAY = ""  # the lease of the bridge itself carries this in place of a container's ID
+RESERVED = "reserved:"  # and those of auxiliary addresses begin with this
 
 
 def candidates() -> Iterator[IPv4Network]:
@@ -63,14 +64,25 @@ class Lease:
     mac: str
 
 
-class Leases:
-    """The leases of one bridge, kept in the state database."""
+@dataclass(frozen=True)
+class Pool:
+    """How a user cut a subnet: its gateway, the range that containers get addresses from, who is reserved (by name)."""
 
-    def __init__(self, db: Database, bridge: str) -> None:
+    subnet: IPv4Network
+    gateway: IPv4Address
+    range: IPv4Network | None = None
+    reserved: Mapping[str, str] = field(default_factory=dict)
+
+
+class Leases:
+    """The leases of one bridge, kept in the state database. `pool` None: all of the subnet, its first address first."""
+
+    def __init__(self, db: Database, bridge: str, pool: Pool | None = None) -> None:
         self._db = db
         self._bridge = bridge
         self._subnet: IPv4Network | None = None
         """What `subnet` has found: every start asks."""
+        self._pool = pool
 
     def subnet(self) -> IPv4Network | None:
         """The subnet that the bridge was given, or None before the first time."""
@@ -87,19 +99,35 @@ class Leases:
         with self._db.transaction() as tx:
             tx.execute("DELETE FROM network_bridges WHERE name = ?", (self._bridge,))
             tx.execute("INSERT INTO network_bridges VALUES (?, ?)", (self._bridge, str(network)))
-            gateway = gateway_of(network)
-            tx.execute(
-                "INSERT INTO network_leases VALUES (?, ?, ?, ?)",
-                (self._bridge, int(gateway), GATEWAY, mac_for(gateway)),
-            )
+            reserved = self._pool.reserved if self._pool else {}
+            for holder, address in (
+                (GATEWAY, self.gateway(network)),
+                *((RESERVED + name, IPv4Address(text)) for name, text in reserved.items()),
+            ):
+                tx.execute(
+                    "INSERT INTO network_leases VALUES (?, ?, ?, ?)",
+                    (self._bridge, int(address), holder, mac_for(address)),
+                )
 
-    def take(self, container_id: str, mac: str | None) -> Lease:
-        """The container's lease: what it has, or the lowest free address. Unavailable when none is free."""
+    def gateway(self, network: IPv4Network) -> IPv4Address:
+        """The bridge's own address in `network`."""
+        return self._pool.gateway if self._pool else gateway_of(network)
+
+    def take(self, container_id: str, mac: str | None, wanted: IPv4Address | None = None) -> Lease:
+        """The container's lease: what it has, or the wanted or lowest free address.
+
+        Unavailable when none is free, Denied when the wanted one is another's.
+        """
         with self._db.transaction() as tx:
             held = self._find(container_id)
-            if held is not None and mac in (None, held.mac):
+            if held is not None and mac in (None, held.mac) and wanted in (None, held.address):
                 return held
-            address = held.address if held is not None else self._lowest_free()
+            if wanted is not None:
+                address = self._free(container_id, wanted)
+            else:
+                address = held.address if held is not None else self._lowest_free()
+            if held is not None:
+                self.drop(container_id)
             lease = Lease(address, mac or mac_for(address))
             tx.execute(
                 "INSERT OR REPLACE INTO network_leases VALUES (?, ?, ?, ?)",
@@ -116,7 +144,9 @@ class Leases:
     def holders(self) -> set[str]:
         """The IDs of the containers that have an address."""
         rows = self._db.query("SELECT container_id FROM network_leases WHERE bridge = ?", (self._bridge,))
-        return {row["container_id"] for row in rows} - {GATEWAY}
+        return {row["container_id"] for row in rows if not row["container_id"].startswith(RESERVED)} - {
+            GATEWAY
+        }
 
     def drop_all(self, container_ids: Iterable[str]) -> None:
         """`drop` for many, in one transaction."""
@@ -136,17 +166,37 @@ class Leases:
         )
         return Lease(IPv4Address(rows[0]["address"]), rows[0]["mac"]) if rows else None
 
+    def _free(self, container_id: str, wanted: IPv4Address) -> IPv4Address:
+        if self._holder(int(wanted)) not in (None, container_id):
+            raise Denied("Address already in use")
+        return wanted
+
+    def _holder(self, address: int) -> str | None:
+        rows = self._db.query(
+            "SELECT container_id FROM network_leases WHERE bridge = ? AND address = ?",
+            (self._bridge, address),
+        )
+        return str(rows[0]["container_id"]) if rows else None
+
     def _lowest_free(self) -> IPv4Address:
         network = self.subnet()
         if network is None:
             raise Unavailable(f"the bridge {self._bridge} is not set up yet")
-        # The gateway has the first address and a lease, so the lowest free one follows a taken one. The
-        # broadcast address, the last one, is nobody's.
+        # The broadcast address, the last one, is nobody's, and so is the network's, the first.
+        low, high = int(network.network_address) + 1, int(network.broadcast_address)
+        if self._pool:
+            if self._pool.range:
+                low = max(low, int(self._pool.range.network_address))
+                high = min(high, int(self._pool.range.broadcast_address) + 1)
+            if self._holder(low) is None and low < high:
+                return IPv4Address(low)
+        # The first address is taken (without a pool by the gateway), so the lowest free one follows a taken one.
         rows = self._db.query(
-            "SELECT address + 1 AS free FROM network_leases AS taken WHERE bridge = ? AND address + 1 < ? "
+            "SELECT address + 1 AS free FROM network_leases AS taken "
+            "WHERE bridge = ? AND address >= ? AND address + 1 < ? "
             "AND NOT EXISTS (SELECT 1 FROM network_leases AS next "
             "WHERE next.bridge = taken.bridge AND next.address = taken.address + 1) ORDER BY address LIMIT 1",
-            (self._bridge, int(network.broadcast_address)),
+            (self._bridge, low, high),
         )
         if not rows:
             raise Unavailable(

@@ -16,31 +16,32 @@ from hostagent.kernel import conntrack, netlink, netlink_socket, nft
 from hostagent.model.network import PortBinding
 from hostagent.network import ruleset
 from hostagent.network.ports import taken
-from hostagent.network.ruleset import PublishedPort
+from hostagent.network.ruleset import OPEN, Policy, PublishedPort
+from hostagent.network.tables import Tables
 from hostagent.statedb.database import Database
 
 
 class PublishedPorts:
     """The table of one bridge, in the network namespace in which it was made."""
 
-    def __init__(self, db: Database, bridge: str, table: str) -> None:
+    def __init__(self, db: Database, bridge: str, table: str, tables: Tables, policy: Policy = OPEN) -> None:
         self._db = db
         self._bridge = bridge
         self._table = table
-        self._nft = nft.Nft()
+        self._policy = policy
+        self._tables = tables
         self._route = netlink.Socket()
         self._netfilter = netlink_socket.Socket(netlink_socket.NETLINK_NETFILTER)
         self._subnet: IPv4Network | None = None
-        self._generation = -1
+        self._epoch = -1
 
     def close(self) -> None:
-        self._nft.close()
         self._route.close()
         self._netfilter.close()
 
     def disturbed(self) -> bool:
         """True when anybody has changed this namespace's nftables since we did (or we have not yet)."""
-        return self._nft.generation() != self._generation
+        return self._tables.epoch() != self._epoch
 
     def install(self, subnet: IPv4Network) -> None:
         """Write the whole table, in place of what there is. Unavailable when nftables refuses."""
@@ -49,7 +50,8 @@ class PublishedPorts:
 
     def remove_table(self) -> None:
         """Remove the table; no error when there is none. The rows stay."""
-        self._nft.run(ruleset.remove_table(self._table))
+        self._tables.epoch()
+        self._tables.run(ruleset.remove_table(self._table))
 
     def keep_only(self, container_ids: Collection[str]) -> None:
         """Forget the ports of all other containers; `install` afterwards."""
@@ -125,15 +127,15 @@ class PublishedPorts:
             return
         # The database is right already. Somebody changed the ruleset since we did, or our elements are not as
         # we left them: write the whole table from it.
-        if self._nft.generation() != self._generation:
+        if self.disturbed():
             self._install()
             return
         try:
-            self._nft.run(ruleset.delete_ports(self._table, removed) + ruleset.add_ports(self._table, added))
+            self._epoch = self._tables.run(
+                ruleset.delete_ports(self._table, removed) + ruleset.add_ports(self._table, added)
+            )
         except nft.NftError:
             self._install()
-        else:
-            self._generation = self._nft.generation()
 
     def _forget_udp_flows(self, ports: Iterable[PublishedPort]) -> None:
         """Let UDP senders that never pause meet the new rules: a walk of the conntrack table, 1-10 ms."""
@@ -157,11 +159,12 @@ class PublishedPorts:
             (self._bridge,),
         )
         ports = [PublishedPort(*row) for row in rows]
+        self._tables.epoch()
+        text = ruleset.replace_table(self._table, self._bridge, str(self._subnet), ports, self._policy)
         try:
-            self._nft.run(ruleset.replace_table(self._table, self._bridge, str(self._subnet), ports))
+            self._epoch = self._tables.run(text)
         except nft.NftError as error:
             raise Unavailable(f"nftables refuses the table {self._table}: {error}") from error
-        self._generation = self._nft.generation()
 
 
 def _published(ip: str, binding: PortBinding) -> PublishedPort:

@@ -38,16 +38,31 @@ class PublishedPort:
         return f"{self.key} : {self.container_ip} . {self.container_port}"
 
 
+@dataclass(frozen=True)
+class Policy:
+    """What a network is allowed. `internal`: nothing but its own containers and the host."""
+
+    internal: bool = False
+    masquerade: bool = True
+
+
+OPEN = Policy()
+
+
 def remove_table(table: str) -> str:
     """Commands that leave no table of that name, whether there is one or not (`destroy` needs nft 1.0.7)."""
     return f"add table ip {table}\ndelete table ip {table}\n"
 
 
-def replace_table(table: str, bridge: str, subnet: str, ports: Iterable[PublishedPort]) -> str:
+def replace_table(
+    table: str, bridge: str, subnet: str, ports: Iterable[PublishedPort], policy: Policy = OPEN
+) -> str:
     """Commands that put the whole table in place of whatever has its name, in one transaction.
 
     Connections that exist are not disturbed: their translation is in conntrack, not in the table.
     """
+    outbound = f'ip saddr {subnet} oifname != "{bridge}" masquerade\n\t\t' if policy.masquerade else ""
+    confined = f'iifname "{bridge}" oifname != "{bridge}" drop\n\t\t' if policy.internal else ""
     return f"""{remove_table(table)}table ip {table} {{
 	map ports {{
 		type inet_proto . inet_service : ipv4_addr . inet_service
@@ -80,13 +95,12 @@ def replace_table(table: str, bridge: str, subnet: str, ports: Iterable[Publishe
 
 	chain sources {{
 		type nat hook postrouting priority srcnat; policy accept;
-		ip saddr {subnet} oifname != "{bridge}" masquerade
-		oifname "{bridge}" ct status dnat ip saddr {{ 127.0.0.0/8, {subnet} }} masquerade
+		{outbound}oifname "{bridge}" ct status dnat ip saddr {{ 127.0.0.0/8, {subnet} }} masquerade
 	}}
 
 	chain forward {{
 		type filter hook forward priority filter; policy accept;
-		iifname "{bridge}" ip daddr {METADATA_ADDRESS} reject with icmp type admin-prohibited
+		{confined}iifname "{bridge}" ip daddr {METADATA_ADDRESS} reject with icmp type admin-prohibited
 		oifname "{bridge}" iifname != "{bridge}" ct status dnat accept
 		oifname "{bridge}" iifname != "{bridge}" ct state established,related accept
 		oifname "{bridge}" iifname != "{bridge}" drop

@@ -92,3 +92,101 @@ class SummaryNetworkSettings(Wire, frozen=True, kw_only=True):
     """The networks of a container in a list."""
 
     networks: dict[str, EndpointSettings] = shown({})
+
+
+class IPAMConfig(Wire, frozen=True, kw_only=True):
+    """One subnet of a network, in CIDR; `ip_range` is the part of it that containers get addresses from."""
+
+    subnet: str = ""
+    ip_range: str = ""
+    gateway: str = ""
+    auxiliary_addresses: dict[str, str] = {}
+
+
+class IPAM(Wire, frozen=True, kw_only=True):
+    """Address management of a network."""
+
+    driver: str = shown("default")
+    options: dict[str, str] | None = shown(None)
+    config: list[IPAMConfig] | None = shown(None)
+
+
+class ConfigReference(Wire, frozen=True, kw_only=True):
+    """The network whose configuration another one takes."""
+
+    network: str = shown("")
+
+
+class NetworkCreate(Wire, frozen=True, kw_only=True):
+    """Body of POST /networks/create."""
+
+    name: str = ""
+    check_duplicate: bool = False
+    driver: str = ""
+    scope: str = ""
+    enable_ipv6: bool = False
+    ipam: IPAM | None = None
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    config_only: bool = False
+    config_from: ConfigReference | None = None
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class NetworkCreated(Wire, frozen=True, kw_only=True):
+    """Answer of POST /networks/create."""
+
+    id: str = shown("")
+    warning: str = shown("")
+
+
+class EndpointResource(Wire, frozen=True, kw_only=True):
+    """A container on a network, as the network's inspection shows it; addresses are CIDR."""
+
+    name: str = shown("")
+    endpoint_id: str = shown("")
+    mac_address: str = shown("")
+    ipv4_address: str = shown("")
+    ipv6_address: str = shown("")
+
+
+class Network(Wire, frozen=True, kw_only=True):
+    """Answer of GET /networks/{id}, entry of GET /networks."""
+
+    name: str = shown("")
+    id: str = shown("")
+    created: str = shown("")
+    scope: str = shown("local")
+    driver: str = shown("bridge")
+    enable_ipv6: bool = shown(False)
+    ipam: IPAM = shown(IPAM())
+    internal: bool = shown(False)
+    attachable: bool = shown(False)
+    ingress: bool = shown(False)
+    config_from: ConfigReference = shown(ConfigReference())
+    config_only: bool = shown(False)
+    containers: dict[str, EndpointResource] = shown({})
+    options: dict[str, str] | None = shown(None)
+    labels: dict[str, str] | None = shown(None)
+
+
+class NetworksPruned(Wire, frozen=True, kw_only=True):
+    """Answer of POST /networks/prune."""
+
+    networks_deleted: list[str] | None = shown(None)
+
+
+class NetworkConnect(Wire, frozen=True, kw_only=True):
+    """Body of POST /networks/{id}/connect."""
+
+    container: str = ""
+    endpoint_config: EndpointSettings | None = None
+
+
+class NetworkDisconnect(Wire, frozen=True, kw_only=True):
+    """Body of POST /networks/{id}/disconnect."""
+
+    container: str = ""
+    force: bool = False

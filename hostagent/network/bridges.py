@@ -1,0 +1,153 @@
+"""All bridge networks of this host: the default one, and those that users defined, by ID and name.
+
+Rows in SQLite are what was asked for; the bridges and their tables follow from them and are made again at the
+engine's start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network
+
+import msgspec
+
+from hostagent.errors import Conflict, Denied, EngineError, NotFound
+from hostagent.kernel import netlink
+from hostagent.network import ipam, network, ruleset
+from hostagent.network.bridge import BridgeNetwork, Plan
+from hostagent.network.network import Network
+from hostagent.network.tables import Tables
+from hostagent.statedb.database import Database
+from hostagent.wire import NetworkCreate
+
+log = logging.getLogger(__name__)
+
+
+class Bridges:
+    """`default` is the bridge network that everybody has; `tables` is what it shares with the others."""
+
+    def __init__(self, database: Database, default: BridgeNetwork, tables: Tables, table: str) -> None:
+        self.default = default
+        self._database = database
+        self._tables = tables
+        self._table = table
+        self._networks: dict[str, Network] = {}
+        self._bridges: dict[str, BridgeNetwork] = {}
+        for row in database.query("SELECT definition FROM networks"):
+            self._index(msgspec.json.decode(row["definition"], type=Network))
+
+    def close(self) -> None:
+        """Give sockets back; the host stays as it is."""
+        for bridge in self._bridges.values():
+            bridge.close()
+
+    def all(self) -> list[Network]:
+        """Those of users, in order of their creation."""
+        return sorted(self._networks.values(), key=lambda each: each.created_ns)
+
+    def find(self, reference: str) -> Network:
+        """By full ID, name, or unambiguous beginning of the ID. Raises NotFound and Conflict in Docker's words."""
+        if found := self._networks.get(reference):
+            return found
+        for each in self._networks.values():
+            if each.name == reference:
+                return each
+        matching = [each for each in self._networks.values() if reference and each.id.startswith(reference)]
+        if len(matching) > 1:
+            raise Conflict(
+                f"network {reference} is ambiguous ({len(matching)} matches found based on ID prefix)"
+            )
+        if not matching:
+            raise NotFound(f"network {reference} not found")
+        return matching[0]
+
+    def bridge(self, network_id: str) -> BridgeNetwork:
+        """Of a user's network, by full ID."""
+        return self._bridges[network_id]
+
+    def create(self, body: NetworkCreate, network_id: str, created_ns: int) -> Network:
+        """Row, bridge and table of a new network, or an error in Docker's words and nothing."""
+        wanted = network.check(body)
+        if any(each.name == body.name for each in self._networks.values()):
+            raise Conflict(f"network with name {body.name} already exists")
+        made = network.settle(body, wanted, network_id, created_ns, self._subnet(wanted.subnet))
+        self._check_bridge(made)
+        bridge = self._index(made)
+        try:
+            self._database.execute(
+                "INSERT INTO networks VALUES (?, ?, ?)", (made.id, made.name, msgspec.json.encode(made))
+            )
+            bridge.ensure()
+        except BaseException:
+            self.remove(made)
+            raise
+        return made
+
+    def remove(self, doomed: Network) -> None:
+        """Bridge, table, leases and row."""
+        bridge = self._bridges.pop(doomed.id)
+        del self._networks[doomed.id]
+        try:
+            bridge.teardown()
+        finally:
+            bridge.close()
+            self._database.execute("DELETE FROM networks WHERE id = ?", (doomed.id,))
+
+    def reconcile(self, live: Collection[str]) -> None:
+        """At the engine's start: bridges and tables as the rows say, leases of `live` containers (IDs) only.
+
+        A network that cannot be made is told of, and does not keep the engine from its work.
+        """
+        for network_id, bridge in self._bridges.items():
+            try:
+                bridge.reconcile(live)
+            except (EngineError, OSError) as error:
+                log.error("network %s: %s", self._networks[network_id].name, error)
+
+    def teardown(self) -> None:
+        """Take the bridges and tables of all users' networks out of the kernel; their rows stay."""
+        for bridge in self._bridges.values():
+            bridge.teardown()
+
+    def _index(self, made: Network) -> BridgeNetwork:
+        plan = Plan(
+            network_id=made.id,
+            pool=ipam.Pool(
+                subnet=IPv4Network(made.subnet),
+                gateway=IPv4Address(made.gateway),
+                range=IPv4Network(made.ip_range) if made.ip_range else None,
+                reserved=made.reserved,
+            ),
+            policy=ruleset.Policy(internal=made.internal, masquerade=made.masquerade and not made.internal),
+            mtu=made.mtu,
+            isolated=not made.icc,
+        )
+        table = f"{self._table}-{made.id[:12]}"
+        bridge = BridgeNetwork(self._database, made.bridge, table, plan=plan, tables=self._tables)
+        self._networks[made.id] = made
+        self._bridges[made.id] = bridge
+        return bridge
+
+    def _subnet(self, wanted: IPv4Network | None) -> IPv4Network:
+        """The wanted one, which may be the host's own affair, or one that neither it nor any network has."""
+        taken = [IPv4Network(each.subnet) for each in self._networks.values()] + [self.default.subnet]
+        if wanted is None:
+            with netlink.Socket() as kernel:
+                routed = [IPv4Network(route.destination) for route in kernel.routes()]
+            return ipam.choose_subnet([*taken, *routed])
+        if any(wanted.overlaps(other) for other in taken):
+            raise Denied("Pool overlaps with other one on this address space")
+        return wanted
+
+    def _check_bridge(self, made: Network) -> None:
+        for each in self._networks.values():
+            if each.bridge == made.bridge:
+                raise Denied(
+                    f"cannot create network {made.id} ({made.bridge}): conflicts with network {each.id} "
+                    f"({each.bridge}): networks have same bridge name"
+                )
+        with netlink.Socket() as kernel:
+            link = kernel.link(made.bridge)
+        if link is not None:
+            raise Conflict(f"the interface {made.bridge} exists already: choose another name for the bridge")
