@@ -13,8 +13,9 @@ from hostagent.engine import joined
 from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
 from hostagent.engine.joined import network_id
-from hostagent.engine.timestamps import parse_moment, timestamp
+from hostagent.engine.timestamps import timestamp
 from hostagent.errors import Denied, Invalid, NotFound
+from hostagent.model.moment import parse_moment
 from hostagent.network import filters
 from hostagent.network.bridges import Bridges
 from hostagent.network.network import PREDEFINED, Network
