@@ -457,6 +457,31 @@ class FakeFiles:
         yield ref.encode()
 
 
+class FakeNetworks:
+    """The predefined bridge network, and those that were made."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, wire.Network] = {"bridge": wire.Network(name="bridge", id="b" * 64)}
+
+    def list(self, filters: Mapping[str, list[str]]) -> Sequence[wire.Network]:
+        return list(self.made.values())
+
+    def inspect(self, ref: str) -> wire.Network:
+        if ref not in self.made:
+            raise NotFound(f"network {ref} not found")
+        return self.made[ref]
+
+    def create(self, body: wire.NetworkCreate) -> wire.NetworkCreated:
+        self.made[body.name] = wire.Network(name=body.name, id=body.name)
+        return wire.NetworkCreated(id=body.name)
+
+    def remove(self, ref: str) -> None:
+        del self.made[self.inspect(ref).name]
+
+    def prune(self, filters: Mapping[str, list[str]]) -> wire.NetworksPruned:
+        return wire.NetworksPruned(networks_deleted=[name for name in self.made if name != "bridge"])
+
+
 class FakeVolumes:
     """Volumes without data; `held` is in use."""
 

@@ -70,9 +70,9 @@ async def test_wrong_method_is_an_unknown_route(client: Client) -> None:
 
 
 async def test_what_is_not_built_says_so_by_name(client: Client) -> None:
-    answer = await client.call("POST", "/v1.47/networks/create", b"{}")
+    answer = await client.call("POST", "/v1.47/swarm/init", b"{}")
     assert answer.status == 501
-    assert "networks is not built yet" in json.loads(answer.body)["message"]
+    assert "swarm is not built yet" in json.loads(answer.body)["message"]
 
 
 async def test_container_life(client: Client, server: Server) -> None:
@@ -303,3 +303,13 @@ async def test_wait_of_http_1_0_is_one_plain_answer(client: Client, server: Serv
     await asyncio.sleep(0.01)
     await server.engine.kill("web", None)
     assert (await client.reader.read()).endswith(b'\r\n\r\n{"StatusCode":137}\n')
+
+
+async def test_networks(client: Client) -> None:
+    made = await client.call("POST", "/v1.47/networks/create", b'{"Name": "mine"}')
+    assert (made.status, json.loads(made.body)) == (201, {"Id": "mine", "Warning": ""})
+    listed = json.loads((await client.call("GET", "/v1.47/networks")).body)
+    assert [each["Name"] for each in listed] == ["bridge", "mine"]
+    assert (await client.call("GET", "/v1.47/networks/mine?scope=swarm")).status == 404
+    assert (await client.call("DELETE", "/v1.47/networks/mine")).status == 204
+    assert (await client.call("GET", "/v1.47/networks/mine")).status == 404
