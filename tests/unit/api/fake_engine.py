@@ -463,7 +463,7 @@ class FakeNetworks:
     def __init__(self) -> None:
         self.made: dict[str, wire.Network] = {"bridge": wire.Network(name="bridge", id="b" * 64)}
 
-    def list(self, filters: Mapping[str, list[str]]) -> Sequence[wire.Network]:
+    def list(self, filters: Filters) -> Sequence[wire.Network]:
         return list(self.made.values())
 
     def inspect(self, ref: str) -> wire.Network:
@@ -478,7 +478,7 @@ class FakeNetworks:
     def remove(self, ref: str) -> None:
         del self.made[self.inspect(ref).name]
 
-    def prune(self, filters: Mapping[str, list[str]]) -> wire.NetworksPruned:
+    def prune(self, filters: Filters) -> wire.NetworksPruned:
         return wire.NetworksPruned(networks_deleted=[name for name in self.made if name != "bridge"])
 
 
