@@ -15,6 +15,7 @@ from hostagent.api import (
     contexts,
     control,
     exec,
+    handover,
     images,
     machine,
     networks,
@@ -60,6 +61,7 @@ class Application:
             *usage.routes(services.usage, services.builds, services.contexts),
             *commits.routes(services.committing),
             *build.routes(services.builds),
+            *handover.routes(services.handover),
             *contexts.routes(services.contexts, services.builds),
             *unbuilt.routes(engine),
         ):

@@ -20,6 +20,7 @@ from hostagent.model.image import Image, Platform
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.wire.context import ContextLacks, ContextState
+from hostagent.wire.handover import ImageLacks, ImageParts
 
 Filters = dict[str, list[str]]
 """Filter name -> accepted values, whatever form the client used."""
@@ -274,6 +275,16 @@ class ContextStore(Protocol):
     async def prune(self, keep: int, until_ns: int, /) -> int: ...
 
 
+class Handover(Protocol):
+    """Images from and to other hosts; see hostagent.image.handover."""
+
+    def parts(self, name: str, /) -> ImageParts: ...
+
+    def read(self, name: str, digest: str, offset: int, /) -> AsyncIterator[bytes]: ...
+
+    async def take(self, parts: ImageParts, /) -> ImageLacks: ...
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that the API is an API of."""
@@ -290,3 +301,4 @@ class Services:
     committing: Committing
     builds: Builds
     contexts: ContextStore
+    handover: Handover

@@ -56,6 +56,7 @@ from hostagent.engine.usage import Usage
 from hostagent.engine.volumes import Volumes
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.crewpool import CrewPool
+from hostagent.image.handover import Handover
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
@@ -182,6 +183,7 @@ async def serve(options: Options) -> None:
             committing=committing,
             builds=builder,
             contexts=contexts,
+            handover=Handover(images, options.root / "build"),
         )
     )
     for listener in sockets:

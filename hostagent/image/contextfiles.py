@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from typing import IO
 
 import zstandard
 
-from hostagent.errors import Invalid
+from hostagent.errors import EngineError, Invalid
+from hostagent.image import jail
 from hostagent.image.contents import CHUNK, Contents, check
-from hostagent.image.contextjobs import ContextJob, FindMissing, MakeContext, StoreContents
+from hostagent.image.contextjobs import ContextJob, FindMissing, MakeContext, PackPlain, StoreContents
 from hostagent.image.jobs import Done
+from hostagent.image.pack import Packer
 from hostagent.image.trees import remove_tree
 from hostagent.wire import encode
 from hostagent.wire.context import (
@@ -40,6 +43,8 @@ def perform(job: ContextJob) -> Done:
             _store(job)
         case MakeContext():
             _make(job)
+        case PackPlain():
+            _pack(job)
     return Done()
 
 
@@ -207,6 +212,22 @@ def _add(contents: Contents, after: list[ContextEntry], kept: set[bytes]) -> Non
     for entry in reversed(after):
         if entry.kind == DIRECTORY:
             _dress(entry)
+
+
+def _pack(job: PackPlain) -> None:
+    fd = os.open(job.into, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    jail.enter(job.directory)
+    digest = hashlib.sha256()
+
+    def put(piece: bytes) -> None:
+        digest.update(piece)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    Packer(put).run()
+    if f"sha256:{digest.hexdigest()}" != job.diff_id:
+        raise EngineError(f"the layer {job.diff_id} was changed on the engine's disk: make its image again")
 
 
 def _look(entry: ContextEntry) -> tuple[bytes, int, int]:

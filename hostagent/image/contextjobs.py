@@ -1,4 +1,4 @@
-"""What the daemon asks of a worker for a build's context that comes in parts. Paths are absolute."""
+"""What the daemon asks of a worker about contents: of contexts of builds, of layers that travel. Paths are absolute."""
 
 from __future__ import annotations
 
@@ -40,4 +40,15 @@ class MakeContext(msgspec.Struct, frozen=True, tag=True):
     id: str
 
 
-ContextJob = FindMissing | StoreContents | MakeContext
+class PackPlain(msgspec.Struct, frozen=True, tag=True):
+    """Write a layer's directory as canonical tar, uncompressed, into the new file `into`. Answer: Done.
+
+    Raises EngineError when that is not what `diff_id` says.
+    """
+
+    directory: str
+    into: str
+    diff_id: str
+
+
+ContextJob = FindMissing | StoreContents | MakeContext | PackPlain

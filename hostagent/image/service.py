@@ -19,7 +19,7 @@ from hostagent.image.progress import Tell
 from hostagent.image.pulling import Pull
 from hostagent.image.pushing import Push
 from hostagent.image.removing import Users
-from hostagent.image.store import ImageStore
+from hostagent.image.store import ImageStore, NewLayer
 from hostagent.model.image import Image
 from hostagent.model.reference import Reference
 from hostagent.registry.auth import Credentials
@@ -43,7 +43,7 @@ class ImageService:
         self.store = ImageStore(root, db)
         self._registries = registries
         self._deletions: set[asyncio.Task[None]] = set()
-        self._maker = LayerMaker(self.store)
+        self.maker = LayerMaker(self.store)
 
     def recover(self) -> None:
         """Delete what a killed engine left half made. Synchronous: nothing else runs yet."""
@@ -114,6 +114,14 @@ class ImageService:
 
     # Changing
 
+    def received(
+        self, image: Image, layers: Sequence[NewLayer], manifest: str | None, names: Sequence[Reference]
+    ) -> None:
+        """An image from another host, whose files are synced, is one of this host's."""
+        self.store.add(image, layers, manifest, names)
+        for shown in [name.familiar for name in names] or [image.id]:
+            self._tell("load", image, image.id, shown)
+
     def tag(self, source: str, target: Reference) -> None:
         """Give the image `source` the name `target`, taking it from another. Raises NotFound."""
         image = self.resolve(source)
@@ -171,7 +179,7 @@ class ImageService:
 
     async def load(self, stream: AsyncIterator[bytes], progress: Tell) -> Sequence[Image]:
         """docker load: all images of the archive, or none."""
-        images = await loading.load(self.store, self._maker, stream, progress)
+        images = await loading.load(self.store, self.maker, stream, progress)
         for image in images:
             self._tell("load", image, image.id, image.id)
         return images
@@ -180,7 +188,7 @@ class ImageService:
         self, reference: Reference, platform: str | None, auth: wire.AuthConfig | None, progress: Tell
     ) -> Image:
         """docker pull of one tag or digest; `platform` as `linux/arm64`, None = this host's."""
-        pull = Pull(self.store, self._maker, self._registries, progress)
+        pull = Pull(self.store, self.maker, self._registries, progress)
         image = await pull.run(reference, platform, _credentials(auth))
         self._tell("pull", image, reference.familiar, reference.familiar_repository)
         return image

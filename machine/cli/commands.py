@@ -44,6 +44,7 @@ IMAGE: Final = (
     Row("ls", "images:ls", "List images"),
     Row("pull", "image_transfer:pull", "Pull an image from a registry"),
     Row("push", "image_transfer:push", "Push an image to a registry"),
+    Row("push-to", "image_push_to:push_to", "Copy an image to other machines, only what they lack"),
     Row("load", "image_transfer:load", "Load images from a tar archive"),
     Row("save", "image_transfer:save", "Save images to a tar archive"),
     Row("import", "image_transfer:import_", "Make an image of a file system in a tar archive"),

@@ -10,6 +10,7 @@ from hostagent import wire
 from machine.client.docker_builds import Builds
 from machine.client.docker_call import Caller, Filters, decode, filters
 from machine.client.docker_containers import Containers, Execs
+from machine.client.docker_handover import Handovers
 from machine.client.docker_images import Images
 from machine.client.docker_volumes import Volumes
 from machine.client.http import Http, Response
@@ -30,6 +31,7 @@ class DockerClient:
         self.images = Images(self._caller)
         self.volumes = Volumes(self._caller)
         self.builds = Builds(self._caller)
+        self.handovers = Handovers(self._caller)
 
     def ping(self) -> str:
         """The engine's highest API version."""

@@ -21,6 +21,7 @@ from tests.unit.api.fake_engine import (
     FakeControl,
     FakeEngine,
     FakeFiles,
+    FakeHandover,
     FakeImageRemoval,
     FakeImages,
     FakeNetworks,
@@ -117,6 +118,7 @@ async def server() -> AsyncIterator[Server]:
                 committing=FakeCommitting(),
                 builds=FakeBuilds(),
                 contexts=FakeContexts(),
+                handover=FakeHandover(),
             )
         )
         await app.listen(listening)

@@ -26,6 +26,7 @@ from hostagent.model.image import Image, ImageConfig, Platform
 from hostagent.model.reference import Reference
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.wire.context import ContextLacks, ContextState
+from hostagent.wire.handover import ImageLacks, ImageParts
 
 
 def frame(channel: int, data: bytes) -> bytes:
@@ -591,3 +592,18 @@ class FakeContexts:
 
     async def prune(self, keep: int, until_ns: int) -> int:
         return 0
+
+
+class FakeHandover:
+    """Has no image to give and takes none."""
+
+    def parts(self, name: str) -> ImageParts:
+        raise NotFound(f"No such image: {name}")
+
+    async def read(self, name: str, digest: str, offset: int) -> AsyncIterator[bytes]:
+        if not offset:
+            raise NotFound(f"No such image: {name}")
+        yield b""
+
+    async def take(self, parts: ImageParts) -> ImageLacks:
+        return ImageLacks(missing=[layer.digest for layer in parts.layers])
