@@ -62,12 +62,12 @@ class _Images:
     async def _pull(self, request: Request, name: str) -> Answer:
         # Clients of all ages pull all tags of a repository by "name:" or by leaving the tag out.
         reference = _with_tag(name.removesuffix(":"), request.query.text("tag"))
-        if reference.tag is None and reference.digest is None:
-            raise Unsupported(f"pull of all tags of {reference.familiar} is not built yet: name a tag")
         platform = request.query.text("platform") if request.version >= (1, 32) else None
         auth = registryauth.decode(request.headers.get(registryauth.HEADER))
 
         async def work(report: ReportProgress) -> object:
+            if reference.tag is None and reference.digest is None:
+                return await self.images.pull_all(reference, platform, auth, report)
             return await self.images.pull(reference, platform, auth, report)
 
         return Stream(progress_lines(work), head_first=False)

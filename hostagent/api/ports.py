@@ -136,6 +136,16 @@ class Images(Protocol):
         /,
     ) -> object: ...
 
+    async def pull_all(
+        self,
+        reference: Reference,
+        platform: str | None,
+        auth: wire.AuthConfig | None,
+        progress: ReportProgress,
+        /,
+    ) -> object:
+        """All tags of the repository."""
+
     async def push(
         self, reference: Reference, auth: wire.AuthConfig | None, progress: ReportProgress
     ) -> object:
@@ -160,6 +170,21 @@ class ImageRemoval(Protocol):
     async def remove(self, name: str, force: bool, prune: bool, /) -> Sequence[wire.ImageDeleted]: ...
 
     async def prune(self, filters: Filters, /) -> wire.ImagesPruned: ...
+
+
+class Registries(Protocol):
+    """What is asked of registries without moving an image."""
+
+    async def login(self, auth: wire.AuthConfig, /) -> wire.AuthResult: ...
+
+    async def search(
+        self, term: str, limit: int, filters: Filters, auth: wire.AuthConfig | None, /
+    ) -> Sequence[wire.SearchResult]:
+        """`limit` 0 = as many as usual."""
+
+    async def look(
+        self, reference: Reference, auth: wire.AuthConfig | None, /
+    ) -> wire.DistributionInspect: ...
 
 
 class Files(Protocol):
@@ -292,6 +317,7 @@ class Services:
     engine: Engine
     images: Images
     image_removal: ImageRemoval
+    registries: Registries
     control: Control
     files: Files
     volumes: Volumes

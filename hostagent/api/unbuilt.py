@@ -11,9 +11,6 @@ from hostagent.errors import NotFound, Unsupported
 
 _UNBUILT = {
     "builds by BuildKit": ("POST /session", "POST /grpc"),
-    "image search": ("GET /images/search",),
-    "registry login": ("POST /auth",),
-    "registry inspection": ("GET /distribution/{name...}/json",),
     "joining networks": (
         "POST /networks/{id}/connect",
         "POST /networks/{id}/disconnect",

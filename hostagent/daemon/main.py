@@ -57,6 +57,7 @@ from hostagent.engine.volumes import Volumes
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.crewpool import CrewPool
 from hostagent.image.handover import Handover
+from hostagent.image.registrycalls import RegistryCalls
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
@@ -174,6 +175,7 @@ async def serve(options: Options) -> None:
             engine=engine,
             images=images,
             image_removal=ImageRemoval(images, containers),
+            registries=RegistryCalls(images.store, registries, crews),
             control=control,
             files=files,
             volumes=volumes,

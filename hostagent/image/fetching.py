@@ -14,6 +14,7 @@ from hostagent.image.store import Blob, ImageStore, Lease, NewLayer, blob_key, l
 ResultT = TypeVar("ResultT")
 
 PARALLEL = 4  # layers in the works at once, per operation
+DOWNLOADS = 3  # at once, of all pulls: docker's own number
 
 
 class Locks:
@@ -46,6 +47,7 @@ class LayerMaker:
     def __init__(self, store: ImageStore) -> None:
         self._store = store
         self.locks = Locks()
+        self.downloads = asyncio.Semaphore(DOWNLOADS)
         self._made: dict[str, NewLayer] = {}
 
     async def ensure(

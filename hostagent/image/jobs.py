@@ -11,7 +11,7 @@ from hostagent import errors
 from hostagent.image.buildjobs import BuildJob, Digested, Finished
 from hostagent.image.contextjobs import ContextJob
 from hostagent.image.filejobs import FileJob
-from hostagent.registry.auth import Credentials
+from hostagent.image.remotejobs import RemoteAnswer, RemoteJob
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -63,65 +63,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag=True):
     leave_out: list[bytes] = []
 
 
-class Access(msgspec.Struct, frozen=True):
-    """A registry's repository as opened: where, and what to send as Authorization ("" = nothing yet)."""
-
-    url: str
-    verify: bool
-    path: str
-    authorization: str = ""
-    credentials: Credentials | None = None
-
-
-class Resolve(msgspec.Struct, frozen=True, tag=True):
-    """Find a reference, its manifest for a platform, and its configuration. Answer: Resolved."""
-
-    reference: str
-    endpoints: list[tuple[str, bool, bool]]  # url, verify, mirror
-    platform: str
-    manifest_into: str
-    config_into: str
-    credentials: Credentials | None = None
-
-
-class Fetch(msgspec.Struct, frozen=True, tag=True):
-    """Download one blob into a new file. Answer: Done."""
-
-    access: Access
-    digest: str
-    size: int
-    into: str
-
-
-class OpenPush(msgspec.Struct, frozen=True, tag=True):
-    """Choose the endpoint for a push. Answer: Opened."""
-
-    path: str
-    endpoints: list[tuple[str, bool, bool]]
-    credentials: Credentials | None = None
-
-
-class PushBlob(msgspec.Struct, frozen=True, tag=True):
-    """Get one blob to the registry; `mounts` = its other repositories that may have it. Answer: Pushed."""
-
-    access: Access
-    digest: str
-    size: int
-    file: str
-    mounts: list[str] = []
-
-
-class PushManifest(msgspec.Struct, frozen=True, tag=True):
-    """Put a manifest, the content of `file`, under `name`. Answer: Done."""
-
-    access: Access
-    name: str
-    media_type: str
-    file: str
-
-
 LocalJob = Apply | Scan | Pack | Snapshot
-RemoteJob = Resolve | Fetch | OpenPush | PushBlob | PushManifest
 Job = LocalJob | RemoteJob | FileJob | BuildJob | ContextJob
 
 
@@ -157,25 +99,6 @@ class Packed(msgspec.Struct, frozen=True, tag=True):
     stored_size: int = 0
 
 
-class Resolved(msgspec.Struct, frozen=True, tag=True):
-    """`digest` is the reference's own (an index's, if it is one); `manifest` that of the chosen manifest."""
-
-    access: Access
-    digest: str
-    manifest: str
-
-
-class Opened(msgspec.Struct, frozen=True, tag=True):
-    access: Access
-
-
-class Pushed(msgspec.Struct, frozen=True, tag=True):
-    """`how`: exists, mounted or pushed; `source` = the repository it was mounted from."""
-
-    how: str
-    source: str = ""
-
-
 class Done(msgspec.Struct, frozen=True, tag=True):
     pass
 
@@ -207,7 +130,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     how: str = ""
 
 
-Answer = Applied | Scanned | Packed | Resolved | Opened | Pushed | Done | Digested | Finished
+Answer = Applied | Scanned | Packed | Done | RemoteAnswer | Digested | Finished
 Report = Answer | Step | Failed | Ended
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from hostagent.errors import Invalid
+import msgspec
+from msgspec.structs import replace
+
+from hostagent.errors import EngineError, Invalid, NotFound
 from hostagent.image.config import host_platform, parse_config, parse_platform
 from hostagent.image.crew import Crew
 from hostagent.image.fetching import LayerMaker, side_by_side
-from hostagent.image.jobs import Access, Done, Fetch, Part, Resolve, Resolved
+from hostagent.image.jobs import Done, Part
 from hostagent.image.progress import Tell, layer_status, layer_step, status
+from hostagent.image.remotejobs import Access, Fetch, ListTags, Resolve, Resolved, Source
 from hostagent.image.store import Blob, ImageStore, Lease, NewLayer, blob_key
 from hostagent.model.image import Image
 from hostagent.model.reference import Reference
 from hostagent.registry.auth import Credentials
-from hostagent.registry.config import Endpoint, RegistryConfig
+from hostagent.registry.config import RegistryConfig
 from hostagent.registry.manifest import Descriptor, Manifest, digest_of, parse
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class _Found:
     manifest: Manifest
     digest: str  # what the reference means, an index's or a manifest's
     access: Access
+    tried: int  # endpoints that are behind us if this one fails
 
 
 @dataclass(frozen=True)
@@ -47,13 +55,21 @@ class Pull:
         """
         store, tell = self.store, self.tell
         async with store.lease() as lease, Crew() as crew:
-            found = await self._resolve(crew, lease, reference, platform, credentials)
-            image = found.image
+            source = Source(str(reference), self.registries, credentials)
+            found = await self._resolve(crew, lease, source, platform)
             tell(status(f"Pulling from {reference.path}", reference.tag or reference.digest or ""))
             before = store.named(reference.at(reference.digest) if reference.digest else reference)
-            manifest_digest = digest_of(found.raw)
+            while True:
+                try:
+                    layers = await self._layers(crew, lease, found)
+                    break
+                except EngineError as error:
+                    if not found.access.endpoint.mirror:
+                        raise
+                    log.warning("the mirror %s failed, trying the next: %s", found.access.endpoint.url, error)
+                    found = await self._resolve(crew, lease, replace(source, skip=found.tried), platform)
+            image, manifest_digest = found.image, digest_of(found.raw)
             lease.take(blob_key(image.id), blob_key(manifest_digest))
-            layers = await self._layers(crew, lease, found)
             store.put_blob(found.config, image.id)
             store.put_blob(found.raw, manifest_digest)
             await store.sync()
@@ -71,24 +87,10 @@ class Pull:
             )
             return image
 
-    async def _resolve(
-        self,
-        crew: Crew,
-        lease: Lease,
-        reference: Reference,
-        platform: str | None,
-        credentials: Credentials | None,
-    ) -> _Found:
+    async def _resolve(self, crew: Crew, lease: Lease, source: Source, platform: str | None) -> _Found:
         manifest_file, config_file = lease.scratch("manifest"), lease.scratch("config")
         wanted = parse_platform(platform) if platform else host_platform()
-        job = Resolve(
-            str(reference),
-            listed(self.registries.endpoints(reference.domain)),
-            str(wanted),
-            str(manifest_file),
-            str(config_file),
-            credentials,
-        )
+        job = Resolve(source, str(wanted), str(manifest_file), str(config_file))
         resolved = await crew.run(job, Resolved)
         raw, config = manifest_file.read_bytes(), config_file.read_bytes()
         manifest = parse(raw)
@@ -96,10 +98,10 @@ class Pull:
         image = parse_config(config)
         if len(manifest.layers) != len(image.diff_ids):
             raise Invalid(
-                f"the manifest of {reference.familiar} has {len(manifest.layers)} layers, its configuration "
+                f"the manifest of {source.reference} has {len(manifest.layers)} layers, its configuration "
                 f"{len(image.diff_ids)}: the image is damaged"
             )
-        return _Found(image, config, raw, manifest, resolved.digest, resolved.access)
+        return _Found(image, config, raw, manifest, resolved.digest, resolved.access, resolved.tried)
 
     async def _layers(self, crew: Crew, lease: Lease, found: _Found) -> list[NewLayer]:
         parts = list(zip(found.image.chain_ids, found.image.diff_ids, found.manifest.layers, strict=True))
@@ -121,7 +123,8 @@ class Pull:
                 if not self.store.has_blob(digest):
                     into = lease.scratch("blob")
                     fetch = Fetch(access, digest, descriptor.size, str(into))
-                    await crew.run(fetch, Done, lambda step: self.tell(layer_step(step, digest)))
+                    async with self.maker.downloads:
+                        await crew.run(fetch, Done, lambda step: self.tell(layer_step(step, digest)))
                     self.store.adopt_blob(into, digest)
                     self.tell(layer_status("Verifying Checksum", digest))
                 self.tell(layer_status("Download complete", digest))
@@ -142,6 +145,14 @@ class Pull:
         return layer
 
 
-def listed(endpoints: tuple[Endpoint, ...]) -> list[tuple[str, bool, bool]]:
-    """Endpoints as jobs carry them."""
-    return [(endpoint.url, endpoint.verify, endpoint.mirror) for endpoint in endpoints]
+async def list_tags(
+    store: ImageStore, registries: RegistryConfig, reference: Reference, credentials: Credentials | None
+) -> list[str]:
+    """All tags of the repository, as the registry orders them. Raises NotFound, Unavailable."""
+    async with store.lease() as lease, Crew() as crew:
+        into = lease.scratch("tags")
+        await crew.run(ListTags(Source(str(reference), registries, credentials), str(into)), Done)
+        tags = msgspec.json.decode(into.read_bytes(), type=list[str])
+    if not tags:
+        raise NotFound(f"the repository {reference.familiar_repository} has no tags")
+    return tags

@@ -11,9 +11,17 @@ from hostagent.errors import Invalid, NotFound
 from hostagent.image.crew import Crew
 from hostagent.image.export import Exported, LayerFile, export
 from hostagent.image.fetching import side_by_side
-from hostagent.image.jobs import Access, Done, Opened, OpenPush, PushBlob, Pushed, PushManifest
+from hostagent.image.jobs import Done
 from hostagent.image.progress import Tell, layer_status, layer_step, status
-from hostagent.image.pulling import listed
+from hostagent.image.remotejobs import (
+    Access,
+    Opened,
+    OpenPush,
+    PushBlob,
+    Pushed,
+    PushManifest,
+    Source,
+)
 from hostagent.image.store import ImageStore, Lease
 from hostagent.model.image import Image
 from hostagent.model.reference import Reference
@@ -44,8 +52,8 @@ class Push:
             what = f"the tag: {reference.familiar}" if reference.tag else f"the name: {reference.familiar}"
             raise NotFound(f"An image does not exist locally with {what}")
         async with self.store.lease() as lease, Crew() as crew:
-            endpoints = listed(self.registries.endpoints(reference.domain, push=True))
-            opened = await crew.run(OpenPush(reference.path, endpoints, credentials), Opened)
+            source = Source(str(reference), self.registries, credentials)
+            opened = await crew.run(OpenPush(source), Opened)
             self.tell(status(f"The push refers to repository [{reference.repository}]"))
             for name, image in images:
                 await self._one(crew, lease, opened.access, name, image)

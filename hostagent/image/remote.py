@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 
+import msgspec
+
 from hostagent.errors import EngineError, Invalid
 from hostagent.image.config import parse_platform
-from hostagent.image.jobs import (
+from hostagent.image.jobs import Answer, Done
+from hostagent.image.remotejobs import (
     Access,
-    Answer,
-    Done,
     Fetch,
+    ListTags,
+    LoggedIn,
+    Login,
+    Look,
     Opened,
     OpenPush,
     PushBlob,
@@ -19,85 +24,140 @@ from hostagent.image.jobs import (
     RemoteJob,
     Resolve,
     Resolved,
+    SearchIndex,
+    Source,
 )
 from hostagent.image.work import Pace, Tell, open_new
 from hostagent.model.reference import Reference
+from hostagent.registry import finding
 from hostagent.registry.auth import Credentials
 from hostagent.registry.client import Client, FetchedManifest
 from hostagent.registry.config import Endpoint
-from hostagent.registry.finding import open_for_push, open_repository
-from hostagent.registry.manifest import MANIFEST_LIMIT, Descriptor, Index, choose, parse
+from hostagent.registry.download import download
+from hostagent.registry.login import login
+from hostagent.registry.lookup import look
+from hostagent.registry.manifest import (
+    MANIFEST_LIMIT,
+    Descriptor,
+    Index,
+    check_image,
+    choose,
+    parse,
+)
+from hostagent.registry.search import search
+from hostagent.registry.upload import Upload
 
 
 def perform(job: RemoteJob, tell: Tell) -> Answer:
     """Run one job."""
-    if isinstance(job, Resolve):
-        return resolve(job)
-    if isinstance(job, Fetch):
-        return fetch(job, tell)
-    if isinstance(job, OpenPush):
-        client = open_for_push(_endpoints(job.endpoints), job.path, job.credentials)
-        return Opened(
-            Access(
-                client.endpoint.url,
-                client.endpoint.verify,
-                job.path,
-                client.authorization or "",
-                job.credentials,
-            )
-        )
-    if isinstance(job, PushBlob):
-        return push_blob(job, tell)
-    return push_manifest(job)
+    match job:
+        case Resolve():
+            return resolve(job)
+        case ListTags():
+            return list_tags(job)
+        case Look():
+            reference = Reference.parse(job.source.reference)
+            found = look(_endpoints(job.source, reference), reference, job.source.credentials)
+            _write_new(job.into, msgspec.json.encode(found))
+            return Done()
+        case Fetch():
+            return fetch(job, tell)
+        case OpenPush():
+            return open_push(job)
+        case PushBlob():
+            return push_blob(job, tell)
+        case PushManifest():
+            return push_manifest(job)
+        case Login():
+            return LoggedIn(login(job.registries.endpoints(job.domain, push=True), job.credentials))
+        case SearchIndex():
+            endpoints = job.registries.endpoints(job.domain, push=True)
+            results = search(endpoints, job.domain, job.term, job.limit, job.credentials)
+            _write_new(job.into, msgspec.json.encode(results))
+            return Done()
 
 
-def _endpoints(listed: list[tuple[str, bool, bool]]) -> tuple[Endpoint, ...]:
-    return tuple(Endpoint(url, verify, mirror) for url, verify, mirror in listed)
+def _endpoints(source: Source, reference: Reference, *, push: bool = False) -> tuple[Endpoint, ...]:
+    return source.registries.endpoints(reference.domain, push=push)[source.skip :]
 
 
-def _access(client: Client, path: str, credentials: Credentials | None) -> Access:
-    return Access(client.endpoint.url, client.endpoint.verify, path, client.authorization or "", credentials)
+def _access(client: Client, credentials: Credentials | None) -> Access:
+    # A mirror got no credentials and gets none for the layers either.
+    known = None if client.endpoint.mirror else credentials
+    return Access(client.endpoint, client.path, client.authorization or "", known)
 
 
 def _client(access: Access, actions: str) -> Client:
-    endpoint = Endpoint(access.url, access.verify)
-    return Client(endpoint, access.path, access.credentials, actions, access.authorization or None)
+    return Client(access.endpoint, access.path, access.credentials, actions, access.authorization or None)
 
 
 def resolve(job: Resolve) -> Resolved:
     """The manifest and configuration of a reference for a platform, as files."""
-    reference = Reference.parse(job.reference)
-    client, top = open_repository(_endpoints(job.endpoints), reference, job.credentials)
-    chosen: FetchedManifest = top
-    manifest = parse(top.raw)
-    if isinstance(manifest, Index):
-        chosen = client.manifest(choose(manifest, parse_platform(job.platform)).digest)
+    reference = Reference.parse(job.source.reference)
+    endpoints = _endpoints(job.source, reference)
+
+    def ask(client: Client) -> Resolved:
+        top = client.manifest(reference.digest or reference.tag or "latest")
+        chosen = _for_platform(client, top, reference, job.platform)
         manifest = parse(chosen.raw)
-    if isinstance(manifest, Index):
-        raise Invalid(f"{reference.familiar} has an index where a manifest belongs: it cannot be pulled")
-    _small(client, manifest.config, job.config_into)
-    _write_new(job.manifest_into, chosen.raw)
-    # A mirror got no credentials and gets none for the layers either.
-    known = None if client.endpoint.mirror else job.credentials
-    access = Access(
-        client.endpoint.url, client.endpoint.verify, reference.path, client.authorization or "", known
-    )
-    return Resolved(access, top.digest, chosen.digest)
+        if isinstance(manifest, Index):
+            raise Invalid(f"{reference.familiar} has an index where a manifest belongs: it cannot be pulled")
+        check_image(manifest, reference.familiar)
+        _small(client, manifest.config, job.config_into)
+        _write_new(job.manifest_into, chosen.raw)
+        tried = job.source.skip + endpoints.index(client.endpoint) + 1
+        return Resolved(_access(client, job.source.credentials), top.digest, chosen.digest, tried)
+
+    return finding.first(endpoints, reference, job.source.credentials, ask)
+
+
+def _for_platform(
+    client: Client, top: FetchedManifest, reference: Reference, platform: str
+) -> FetchedManifest:
+    document = parse(top.raw)
+    if not isinstance(document, Index):
+        return top
+    return client.manifest(choose(document, parse_platform(platform)).digest)
+
+
+def list_tags(job: ListTags) -> Done:
+    reference = Reference.parse(job.source.reference, default_tag=False)
+    endpoints = _endpoints(job.source, reference)
+    tags = finding.first(endpoints, reference, job.source.credentials, Client.tags)
+    _write_new(job.into, msgspec.json.encode(tags))
+    return Done()
+
+
+def open_push(job: OpenPush) -> Opened:
+    reference = Reference.parse(job.source.reference, default_tag=False)
+    endpoints = _endpoints(job.source, reference, push=True)
+    client = finding.open_for_push(endpoints, reference.path, job.source.credentials)
+    return Opened(_access(client, job.source.credentials))
 
 
 def _small(client: Client, descriptor: Descriptor, into: str) -> None:
     if descriptor.size > MANIFEST_LIMIT:
         raise Invalid(f"the image's configuration has {descriptor.size} bytes: the limit is {MANIFEST_LIMIT}")
+    _take_away(into)
     fd = open_new(into)
     try:
-        client.blob(descriptor.digest, descriptor.size, fd, lambda _done: None)
+        download(client, descriptor.digest, descriptor.size, fd, lambda _done: None)
     finally:
         os.close(fd)
 
 
 def _write_new(path: str, data: bytes) -> None:
+    _take_away(path)
     with open(open_new(path), "wb") as file:
         file.write(data)
+
+
+def _take_away(path: str) -> None:
+    """What an endpoint wrote that failed afterwards."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def fetch(job: Fetch, tell: Tell) -> Done:
@@ -105,7 +165,7 @@ def fetch(job: Fetch, tell: Tell) -> Done:
     pace = Pace(tell, "Downloading", job.size)
     fd = open_new(job.into)
     try:
-        _client(job.access, "pull").blob(job.digest, job.size, fd, pace.at)
+        download(_client(job.access, "pull"), job.digest, job.size, fd, pace.at)
     finally:
         os.close(fd)
     return Done()
@@ -116,10 +176,13 @@ def push_blob(job: PushBlob, tell: Tell) -> Pushed:
     client = _client(job.access, "pull,push")
     if client.has_blob(job.digest):
         return Pushed("exists")
+    url = ""
     for source in job.mounts:
-        if client.mount(job.digest, source):
+        url = client.begin_upload(job.digest, source)
+        if not url:
             return Pushed("mounted", source)
-    client.push_blob(job.digest, job.size, job.file, Pace(tell, "Pushing", job.size).at)
+    upload = Upload(client, job.digest, job.file, Pace(tell, "Pushing", job.size).at)
+    upload.run(url or client.begin_upload())
     return Pushed("pushed")
 
 

@@ -16,13 +16,13 @@ from hostagent.image.fetching import LayerMaker
 from hostagent.image.filters import Filters, prune_filter
 from hostagent.image.importing import import_archive
 from hostagent.image.progress import Tell
-from hostagent.image.pulling import Pull
+from hostagent.image.pulling import Pull, list_tags
 from hostagent.image.pushing import Push
 from hostagent.image.removing import Users
 from hostagent.image.store import ImageStore, NewLayer
 from hostagent.model.image import Image
 from hostagent.model.reference import Reference
-from hostagent.registry.auth import Credentials
+from hostagent.registry.auth import credentials
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
 
@@ -189,14 +189,22 @@ class ImageService:
     ) -> Image:
         """docker pull of one tag or digest; `platform` as `linux/arm64`, None = this host's."""
         pull = Pull(self.store, self.maker, self._registries, progress)
-        image = await pull.run(reference, platform, _credentials(auth))
+        image = await pull.run(reference, platform, credentials(auth))
         self._tell("pull", image, reference.familiar, reference.familiar_repository)
         return image
+
+    async def pull_all(
+        self, reference: Reference, platform: str | None, auth: wire.AuthConfig | None, progress: Tell
+    ) -> None:
+        """docker pull --all-tags of a repository; what was pulled before one fails stays."""
+        tags = await list_tags(self.store, self._registries, reference, credentials(auth))
+        for tag in tags:
+            await self.pull(reference.tagged(tag), platform, auth, progress)
 
     async def push(self, reference: Reference, auth: wire.AuthConfig | None, progress: Tell) -> None:
         """docker push of one tag, or of all tags of the repository when `reference` has none."""
         for name, image in await Push(self.store, self._registries, progress).run(
-            reference, _credentials(auth)
+            reference, credentials(auth)
         ):
             self._tell("push", image, name.familiar, name.familiar_repository)
 
@@ -230,10 +238,3 @@ class ImageService:
 
     def _tell(self, action: str, image: Image, actor: str, name: str) -> None:
         self._publish("image", action, actor, {**image.config.labels, "name": name})
-
-
-def _credentials(auth: wire.AuthConfig | None) -> Credentials | None:
-    if auth is None:
-        return None
-    known = Credentials(auth.username, auth.password, auth.identitytoken, auth.registrytoken)
-    return None if known == Credentials() else known

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from hostagent import wire
+
 _PARAMETER = re.compile(r'([a-zA-Z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 
 
@@ -31,6 +33,14 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials({self.username!r}, …)"  # never a secret in a traceback or log
 
 
+def credentials(auth: wire.AuthConfig | None) -> Credentials | None:
+    """As clients send them; None when there is nothing in it."""
+    if auth is None:
+        return None
+    known = Credentials(auth.username, auth.password, auth.identitytoken, auth.registrytoken)
+    return None if known == Credentials() else known
+
+
 @dataclass(frozen=True)
 class Challenge:
     """One challenge of WWW-Authenticate; `scheme` in lower case."""
@@ -50,10 +60,11 @@ def parse_challenge(header: str) -> Challenge:
 
 
 class TokenAnswer(msgspec.Struct):
-    """What a token server says; either member holds the token."""
+    """What a token server says; either of the first two holds the token. `refresh_token` = the identity token."""
 
     token: str = ""
     access_token: str = ""
+    refresh_token: str = ""
 
     def bearer(self) -> str:
         return self.token or self.access_token

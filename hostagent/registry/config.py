@@ -1,62 +1,108 @@
-"""Where images come from: mirrors and registries that may be spoken to without TLS."""
+"""Where images come from: mirrors, certificates, and registries that may be spoken to without TLS."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
+import socket
 from dataclasses import dataclass
 
 from hostagent.model.reference import DEFAULT_DOMAIN
 
 HUB = "registry-1.docker.io"
+CERTIFICATES = "/etc/docker/certs.d"
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One base URL to try. `verify` = check the certificate."""
+    """One base URL to try. `verify` = check the certificate; `certificates` = a directory with some, or ""."""
 
     url: str
     verify: bool = True
     mirror: bool = False
+    certificates: str = ""
 
 
 @dataclass(frozen=True)
 class RegistryConfig:
-    """`mirrors`: URLs tried before Docker Hub. `insecure`: HOST[:PORT] or CIDR; loopback always is."""
+    """`mirrors`: URLs tried before Docker Hub, or before HOST when written HOST=URL.
+
+    `insecure`: HOST[:PORT] or CIDR; loopback always is, unless `certificates` (as Docker's certs.d) has its own.
+    """
 
     mirrors: tuple[str, ...] = ()
     insecure: tuple[str, ...] = ()
+    certificates: str = CERTIFICATES
 
     def endpoints(self, domain: str, *, push: bool = False) -> tuple[Endpoint, ...]:
-        """In the order to try: mirrors (never for a push), https, and http where that is allowed."""
-        found: list[Endpoint] = []
+        """In the order to try: mirrors (never for a push), https, and http where that is allowed.
+
+        May ask the resolver for the addresses of `domain`.
+        """
+        mirrors = () if push else tuple(self._mirror(url) for url in self._mirrors_of(domain))
+        return (*mirrors, *self._own(domain))
+
+    def _mirrors_of(self, domain: str) -> list[str]:
+        found: list[str] = []
+        for entry in self.mirrors:
+            host, equals, url = entry.partition("=")
+            if not equals or "://" in host:
+                host, url = DEFAULT_DOMAIN, entry
+            if host == domain:
+                found.append(url)
+        return found
+
+    def _mirror(self, url: str) -> Endpoint:
+        host = url.partition("://")[2].partition("/")[0]
+        return Endpoint(
+            url.rstrip("/"), not self._is_insecure(host), mirror=True, certificates=self._directory(host)
+        )
+
+    def _own(self, domain: str) -> tuple[Endpoint, ...]:
         if domain == DEFAULT_DOMAIN:
-            if not push:
-                for mirror in self.mirrors:
-                    host = mirror.partition("://")[2].partition("/")[0]
-                    found.append(Endpoint(mirror.rstrip("/"), not self._is_insecure(host), mirror=True))
-            return (*found, Endpoint(f"https://{HUB}"))
-        secure = Endpoint(f"https://{domain}", verify=not self._is_insecure(domain))
+            return (Endpoint(f"https://{HUB}", certificates=self._directory(domain)),)
+        certificates = self._directory(domain)
+        secure = Endpoint(f"https://{domain}", not self._is_insecure(domain), certificates=certificates)
         if secure.verify:
             return (secure,)
         plain = Endpoint(f"http://{domain}")
         # On loopback there is hardly ever TLS, and some servers let a TLS greeting wait until it times out.
         return (plain, secure) if is_loopback(domain) else (secure, plain)
 
+    def _directory(self, host: str) -> str:
+        path = f"{self.certificates}/{host}"
+        return path if self.certificates and os.path.isdir(path) else ""
+
     def _is_insecure(self, domain: str) -> bool:
         host = host_of(domain)
-        if domain in self.insecure or host in self.insecure or is_loopback(domain):
+        if domain in self.insecure or host in self.insecure:
             return True
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return False
-        for entry in self.insecure:
-            try:
-                if address in ipaddress.ip_network(entry, strict=False):
-                    return True
-            except ValueError:
-                continue  # a name, compared above
-        return False
+        if is_loopback(domain):
+            return not self._directory(domain)
+        networks = [network for entry in self.insecure if (network := _network(entry)) is not None]
+        return bool(networks) and any(
+            address in network for address in _addresses(host) for network in networks
+        )
+
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _network(entry: str) -> _Network | None:
+    """None = a name, which is compared as it is."""
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
+
+
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Of a name or an address; none when it cannot be resolved."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
 
 
 def host_of(domain: str) -> str:

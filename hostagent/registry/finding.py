@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from hostagent.errors import Denied, EngineError, NotFound, Unauthorized, Unavailable
 from hostagent.model.reference import Reference
 from hostagent.registry.auth import Credentials
 from hostagent.registry.client import Client, FetchedManifest
 from hostagent.registry.config import Endpoint
 
+ResultT = TypeVar("ResultT")
+
 
 def open_repository(
-    endpoints: tuple[Endpoint, ...], reference: Reference, credentials: Credentials | None
+    endpoints: Sequence[Endpoint], reference: Reference, credentials: Credentials | None
 ) -> tuple[Client, FetchedManifest]:
-    """The first endpoint that has the reference, and its manifest there.
+    """The first endpoint that has the reference, and its manifest there."""
+    name = reference.digest or reference.tag or "latest"
+
+    def ask(client: Client) -> tuple[Client, FetchedManifest]:
+        return client, client.manifest(name)
+
+    return first(endpoints, reference, credentials, ask)
+
+
+def first(
+    endpoints: Sequence[Endpoint],
+    reference: Reference,
+    credentials: Credentials | None,
+    ask: Callable[[Client], ResultT],
+) -> ResultT:
+    """What the first endpoint says that has an answer, in order.
 
     A mirror that lacks it or is down is passed over; so is https where plain http is allowed too.
     """
-    name = reference.digest or reference.tag or "latest"
-    problems: list[EngineError] = []
     for endpoint in endpoints:
-        last = endpoint is endpoints[-1]
         # Credentials are for the registry that the name says, not for a mirror.
         client = Client(endpoint, reference.path, None if endpoint.mirror else credentials)
         try:
-            return client, client.manifest(name)
+            return ask(client)
         except EngineError as error:
-            problems.append(error)
             passable = isinstance(error, Unavailable) or endpoint.mirror
-            if not passable or last:
-                raise _explained(problems[-1], reference) from error
+            if not passable or endpoint is endpoints[-1]:
+                raise _explained(error, reference) from error
     raise AssertionError("there is always an endpoint")
 
 
@@ -44,7 +60,7 @@ def _explained(error: EngineError, reference: Reference) -> EngineError:
     return error
 
 
-def open_for_push(endpoints: tuple[Endpoint, ...], path: str, credentials: Credentials | None) -> Client:
+def open_for_push(endpoints: Sequence[Endpoint], path: str, credentials: Credentials | None) -> Client:
     """The first endpoint that answers."""
     for endpoint in endpoints:
         client = Client(endpoint, path, credentials, "pull,push")

@@ -17,6 +17,8 @@ MANIFEST_LIMIT = 4 << 20  # bytes, the limit that the distribution spec recommen
 class DescriptorPlatform(msgspec.Struct, frozen=True, omit_defaults=True):
     architecture: str
     os: str
+    os_version: str = msgspec.field(name="os.version", default="")
+    os_features: list[str] = msgspec.field(name="os.features", default_factory=list)
     variant: str = ""
 
 
@@ -83,6 +85,25 @@ def parse(raw: bytes) -> Manifest | Index:
 
 def encode(document: Manifest | Index) -> bytes:
     return msgspec.json.encode(document)
+
+
+def check_image(manifest: Manifest, name: str) -> None:
+    """Raises Unsupported for what is in registries but can be no container's root: artifacts, layers kept elsewhere."""
+    kind = manifest.config.media_type
+    if kind not in media.CONFIGS:
+        raise Unsupported(
+            f"{name} is no image but an artifact of type {kind}: fetch it with a tool made for it, such as oras or helm"
+        )
+    for layer in manifest.layers:
+        if "foreign" in layer.media_type or "nondistributable" in layer.media_type:
+            raise Unsupported(
+                f"the layer {layer.digest} of {name} is not in the registry (media type {layer.media_type}): images "
+                "with foreign layers, as Windows has them, cannot run on this host"
+            )
+        if layer.media_type not in media.LAYERS:
+            raise Unsupported(
+                f"the layer {layer.digest} of {name} has the unsupported media type {layer.media_type}"
+            )
 
 
 def choose(index: Index, wanted: Platform) -> Descriptor:

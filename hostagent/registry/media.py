@@ -19,6 +19,17 @@ DOCKER_SCHEMA1 = (
     "application/vnd.docker.distribution.manifest.v1+json",
 )
 
+LAYERS = frozenset(
+    (
+        *(OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, LAYER_GZIP),
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        "application/vnd.docker.container.image.rootfs.diff+x-gtar",
+    )
+)
+# Old registries call a configuration by a general name.
+CONFIGS = frozenset((OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream", "text/html", ""))
+
 INDEXES = frozenset((OCI_INDEX, DOCKER_LIST))
 MANIFESTS = frozenset((OCI_MANIFEST, DOCKER_MANIFEST))
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))

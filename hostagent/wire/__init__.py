@@ -39,6 +39,9 @@ from hostagent.wire.hostconfig import (
     WeightDevice,
 )
 from hostagent.wire.image import (
+    Descriptor,
+    DistributionInspect,
+    DistributionPlatform,
     ErrorDetail,
     HistoryItem,
     ImageDeleted,
@@ -48,6 +51,7 @@ from hostagent.wire.image import (
     Progress,
     ProgressDetail,
     RootFS,
+    SearchResult,
 )
 from hostagent.wire.inside import FilesystemChange, PathStat, Top
 from hostagent.wire.machine import ShimFact
@@ -111,9 +115,12 @@ __all__ = [
     "ContainerState",
     "ContainerSummary",
     "ContainersPruned",
+    "Descriptor",
     "DeviceMapping",
     "DeviceRequest",
     "DiskUsage",
+    "DistributionInspect",
+    "DistributionPlatform",
     "DriverData",
     "EndpointIPAMConfig",
     "EndpointResource",
@@ -164,6 +171,7 @@ __all__ = [
     "RestartPolicy",
     "RootFS",
     "Runtime",
+    "SearchResult",
     "ShimFact",
     "Stats",
     "SummaryHostConfig",

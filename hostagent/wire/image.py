@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from hostagent.wire.base import Wire, shown
 from hostagent.wire.config import Config
 from hostagent.wire.container import NEVER, DriverData
@@ -109,3 +111,38 @@ class Progress(Wire, frozen=True, kw_only=True, rename="camel"):
     error_detail: ErrorDetail | None = None
     error: str = ""
     aux: dict[str, str | int] | None = None
+
+
+class SearchResult(Wire, frozen=True, kw_only=True, rename=None):
+    """Entry of the answer of GET /images/search."""
+
+    star_count: int = shown(0, "star_count")
+    is_official: bool = shown(False, "is_official")
+    name: str = shown("", "name")
+    is_automated: bool = shown(False, "is_automated")
+    description: str = shown("", "description")
+
+
+class Descriptor(Wire, frozen=True, kw_only=True, rename="camel"):
+    """Names content in a registry; size in bytes."""
+
+    media_type: str = ""
+    digest: str = ""
+    size: int = 0
+
+
+class DistributionPlatform(Wire, frozen=True, kw_only=True, rename="lower"):
+    """What an image in a registry runs on."""
+
+    architecture: str = ""
+    os: str = ""
+    os_version: str = field(name="os.version", default="")
+    os_features: list[str] = field(name="os.features", default_factory=list)
+    variant: str = ""
+
+
+class DistributionInspect(Wire, frozen=True, kw_only=True):
+    """Answer of GET /distribution/{name}/json."""
+
+    descriptor: Descriptor = shown(Descriptor())
+    platforms: list[DistributionPlatform] = shown([])

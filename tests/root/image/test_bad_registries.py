@@ -194,7 +194,7 @@ async def test_a_token_is_fetched_and_kept_from_others(service: ImageService) ->
     with LyingRegistry(honest(), realm="repository:x:pull") as registry:
         await service.pull(Reference.parse(f"{registry.address}/x:1"), None, auth, lambda _: None)
         tokens = [(path, kept) for _, path, _, kept in registry.requests if path.startswith("/token")]
-    assert tokens == [("/token?service=s&scope=repository%3Ax%3Apull", "Basic bWU6cGFzcw==")]
+    assert tokens == [("/token?service=s&scope=repository%3Ax%3Apull&account=me", "Basic bWU6cGFzcw==")]
 
 
 async def test_a_mirror_is_asked_first_and_passed_over_when_down(new_service: NewService) -> None:

@@ -25,6 +25,7 @@ from tests.unit.api.fake_engine import (
     FakeImageRemoval,
     FakeImages,
     FakeNetworks,
+    FakeRegistries,
     FakeShims,
     FakeUsage,
     FakeVolumes,
@@ -37,6 +38,7 @@ class Server:
     engine: FakeEngine
     images: FakeImages
     removal: FakeImageRemoval
+    registries: FakeRegistries
     control: FakeControl
     app: Application
 
@@ -103,12 +105,13 @@ async def server() -> AsyncIterator[Server]:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(path)
         engine, images, removal = FakeEngine(), FakeImages(), FakeImageRemoval()
-        control = FakeControl(engine)
+        control, registries = FakeControl(engine), FakeRegistries()
         app = Application(
             Services(
                 engine=engine,
                 images=images,
                 image_removal=removal,
+                registries=registries,
                 control=control,
                 files=FakeFiles(),
                 volumes=FakeVolumes(),
@@ -122,7 +125,7 @@ async def server() -> AsyncIterator[Server]:
             )
         )
         await app.listen(listening)
-        yield Server(path, engine, images, removal, control, app)
+        yield Server(path, engine, images, removal, registries, control, app)
         await app.close()
         for task in list(engine.tasks):
             task.cancel()

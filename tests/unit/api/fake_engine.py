@@ -20,7 +20,7 @@ from hostagent import wire
 from hostagent.api.ports import Filters, ReportProgress
 from hostagent.build.builder import Request as BuildRequest
 from hostagent.build.context import Given
-from hostagent.errors import Conflict, NotFound, NotModified
+from hostagent.errors import Conflict, NotFound, NotModified, Unauthorized
 from hostagent.model.commit import CommitOptions
 from hostagent.model.image import Image, ImageConfig, Platform
 from hostagent.model.reference import Reference
@@ -305,6 +305,29 @@ class FakeImageRemoval:
         return wire.ImagesPruned(space_reclaimed=7)
 
 
+class FakeRegistries:
+    """Takes every password but `wrong`."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    async def login(self, auth: wire.AuthConfig, /) -> wire.AuthResult:
+        if auth.password == "wrong":
+            raise Unauthorized("unauthorized: is the password right?")
+        return wire.AuthResult(identity_token="kept")
+
+    async def search(
+        self, term: str, limit: int, filters: Filters, auth: wire.AuthConfig | None, /
+    ) -> Sequence[wire.SearchResult]:
+        self.calls.append(("search", term, limit, filters, auth))
+        return [wire.SearchResult(name=term, star_count=3)]
+
+    async def look(self, reference: Reference, auth: wire.AuthConfig | None, /) -> wire.DistributionInspect:
+        self.calls.append(("look", str(reference), auth))
+        platform = wire.DistributionPlatform(architecture="amd64", os="linux")
+        return wire.DistributionInspect(descriptor=wire.Descriptor(size=3), platforms=[platform])
+
+
 async def say(hijacked: Hijacked, container: FakeContainer, data: bytes) -> None:
     """A process that prints and ends; `data` must fit the socket's buffer."""
     await container.started.wait()
@@ -367,6 +390,16 @@ class FakeImages:
         )
         progress(wire.Progress(status="Status: Downloaded newer image for busybox:latest"))
         return None
+
+    async def pull_all(
+        self,
+        reference: Reference,
+        platform: str | None,
+        auth: wire.AuthConfig | None,
+        progress: ReportProgress,
+        /,
+    ) -> None:
+        self.calls.append(("pull_all", str(reference), platform, auth))
 
     async def push(
         self, reference: Reference, auth: wire.AuthConfig | None, progress: ReportProgress, /

@@ -265,11 +265,10 @@ async def test_pull_errors_before_and_after_the_first_line(client: Client) -> No
     assert last == {"errorDetail": {"message": "digest of layer differs"}, "error": "digest of layer differs"}
 
 
-async def test_pull_by_digest_and_of_all_tags(client: Client, server: Server) -> None:
+async def test_pull_by_digest(client: Client, server: Server) -> None:
     digest = "sha256:" + "0" * 64
     assert (await client.call("POST", f"/images/create?fromImage=busybox&tag={digest}")).status == 200
     assert server.images.last()[1] == f"docker.io/library/busybox@{digest}"
-    assert (await client.call("POST", "/images/create?fromImage=busybox")).status == 501
 
 
 async def test_push_load_save_import(client: Client, server: Server) -> None:
@@ -313,3 +312,30 @@ async def test_networks(client: Client) -> None:
     assert (await client.call("GET", "/v1.47/networks/mine?scope=swarm")).status == 404
     assert (await client.call("DELETE", "/v1.47/networks/mine")).status == 204
     assert (await client.call("GET", "/v1.47/networks/mine")).status == 404
+
+
+async def test_registries(client: Client, server: Server) -> None:
+    login = await client.call("POST", "/v1.47/auth", b'{"username": "me", "password": "right"}')
+    assert json.loads(login.body) == {"Status": "Login Succeeded", "IdentityToken": "kept"}
+    wrong = await client.call("POST", "/v1.47/auth", b'{"username": "me", "password": "wrong"}')
+    assert (wrong.status, json.loads(wrong.body)["message"][:12]) == (401, "unauthorized")
+    assert (await client.call("POST", "/v1.47/auth", b"[]")).status == 400
+    found = await client.call(
+        "GET", "/v1.47/images/search?term=x&limit=5&filters=%7B%22stars%22%3A%5B%223%22%5D%7D"
+    )
+    assert json.loads(found.body) == [
+        {"star_count": 3, "is_official": False, "name": "x", "is_automated": False, "description": ""}
+    ]
+    assert server.registries.calls == [("search", "x", 5, {"stars": ["3"]}, None)]
+    assert (await client.call("GET", "/v1.47/images/search?term=x&limit=-1")).status == 400
+    looked = await client.call("GET", "/v1.47/distribution/host:5000/a/b:1/json")
+    assert server.registries.calls[-1] == ("look", "host:5000/a/b:1", None)
+    assert json.loads(looked.body) == {
+        "Descriptor": {"size": 3}, "Platforms": [{"architecture": "amd64", "os": "linux"}],
+    }  # fmt: skip
+
+
+async def test_a_pull_of_all_tags(client: Client, server: Server) -> None:
+    for query in ("fromImage=team/app:", "fromImage=team/app"):
+        assert (await client.call("POST", f"/v1.47/images/create?{query}")).status == 200
+        assert server.images.last() == ("pull_all", "docker.io/team/app", None, None)

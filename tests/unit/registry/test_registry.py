@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -18,14 +19,23 @@ from hostagent.registry.manifest import Descriptor, Index, Manifest, choose, enc
 A, B, C = ("sha256:" + digit * 64 for digit in "abc")
 
 
-def test_endpoints() -> None:
-    config = RegistryConfig(mirrors=("https://m.example/",), insecure=("reg.example:5000", "10.0.0.0/8"))
+def test_endpoints(tmp_path: Path) -> None:
+    config = RegistryConfig(
+        mirrors=("https://m.example/", "quay.io=https://q.example?a=b", "http://10.0.0.1"),
+        insecure=("reg.example:5000", "10.0.0.0/8"),
+        certificates=str(tmp_path),
+    )
     assert config.endpoints("docker.io") == (
         Endpoint("https://m.example", mirror=True),
+        Endpoint("http://10.0.0.1", verify=False, mirror=True),
         Endpoint("https://registry-1.docker.io"),
     )
     assert config.endpoints("docker.io", push=True) == (Endpoint("https://registry-1.docker.io"),)
-    assert config.endpoints("quay.io") == (Endpoint("https://quay.io"),)
+    assert config.endpoints("quay.io") == (
+        Endpoint("https://q.example?a=b", mirror=True),
+        Endpoint("https://quay.io"),
+    )
+    assert config.endpoints("quay.io", push=True) == (Endpoint("https://quay.io"),)
     assert config.endpoints("10.1.2.3:5000") == (
         Endpoint("https://10.1.2.3:5000", verify=False),
         Endpoint("http://10.1.2.3:5000"),
@@ -34,6 +44,11 @@ def test_endpoints() -> None:
     assert config.endpoints("reg.example") == (Endpoint("https://reg.example"),)
     for loopback in ("localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000"):
         assert config.endpoints(loopback)[0] == Endpoint(f"http://{loopback}"), loopback
+    own = tmp_path / "127.0.0.1:5000"
+    own.mkdir()
+    assert config.endpoints("127.0.0.1:5000") == (
+        Endpoint("https://127.0.0.1:5000", certificates=str(own)),
+    ), "whoever puts certificates there wants TLS"
 
 
 @pytest.mark.parametrize(
