@@ -8,7 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from hostagent.engine import capabilities, devices, merge, mountspec, namespaces, oci, resources, security
+from hostagent.engine import (
+    capabilities,
+    devices,
+    extrahosts,
+    merge,
+    mountspec,
+    namespaces,
+    oci,
+    resources,
+    security,
+)
 from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
@@ -151,7 +161,7 @@ class Bundles:
         if container.host.network_mode == "host" and not extra:
             return _read_hosts()
         further = [
-            *mountspec.parse_extra_hosts(extra, interface.gateway if interface else None),
+            *extrahosts.parse(extra, interface.gateway if interface else None),
             *self._links.hosts(container),
         ]
         return files.hosts(

@@ -15,6 +15,7 @@ from hostagent.engine import (
     attach,
     capabilities,
     events,
+    extrahosts,
     filters,
     listing,
     merge,
@@ -43,10 +44,12 @@ from hostagent.engine.logs import Logs
 from hostagent.engine.remap import Remap
 from hostagent.engine.system import System
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound, NotModified
+from hostagent.image.config import parse_platform
 from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
+from hostagent.registry.manifest import serves
 from hostagent.runtime import protocol
 
 Filters = dict[str, list[str]]
@@ -104,7 +107,7 @@ class Engine:
         self._check_endpoints(body, mode)
         self._volumes.check(body, host)
         mountspec.check_sources(host)
-        mountspec.check_extra_hosts(host.extra_hosts or ())
+        extrahosts.check(host.extra_hosts or ())
         capabilities.effective(host.cap_add, host.cap_drop)
         ports.parse_bindings(body, host)
         image = self._images.resolve(body.image)
@@ -331,11 +334,8 @@ class Engine:
 
 def _check_platform(name: str, image: Image, wanted: str | None) -> None:
     """NotFound, so that clients pull, when the image is for another platform than `wanted` ("linux/arm64")."""
-    if wanted and wanted.lower() not in (
-        str(image.platform),
-        f"{image.platform.os}/{image.platform.architecture}",
-    ):
+    if wanted and not serves(image.platform, platform := parse_platform(wanted)):
         raise NotFound(
-            f"image with reference {name} was found but its platform ({image.platform}) does not match the "
-            f"specified platform ({wanted})"
+            f"image with reference {name} was found but does not match the specified platform: "
+            f"wanted {platform}, actual: {image.platform}"
         )

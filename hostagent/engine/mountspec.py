@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import posixpath
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,33 +104,6 @@ def ensure_sources(binds: tuple[BindMount, ...]) -> None:
             _source_must_exist(bind)
         elif not os.path.exists(bind.source):
             os.makedirs(bind.source, exist_ok=True)
-
-
-def check_extra_hosts(entries: Sequence[str]) -> None:
-    """What can be said of `--add-host` before the gateway is known, at create."""
-    for entry in entries:
-        if not re.fullmatch(r"[^:=]+[:=].+", entry):
-            raise Invalid(f'bad format for add-host: "{entry}"')
-
-
-def parse_extra_hosts(entries: Sequence[str], gateway: str | None) -> list[tuple[str, str]]:
-    """`--add-host name:address` (or name=address) as (name, address); "host-gateway" is the bridge's address."""
-    parsed = []
-    for entry in entries:
-        separator = "=" if "=" in entry else ":"
-        name, found, address = entry.partition(separator)
-        if address == "host-gateway":
-            if gateway is None:
-                raise Invalid(f"--add-host {entry}: host-gateway needs a container on the bridge network")
-            address = gateway
-        try:
-            ipaddress.ip_address(address.strip("[]"))
-        except ValueError:
-            raise Invalid(f"invalid IP address in add-host: {entry!r}") from None
-        if not found or not name:
-            raise Invalid(f'bad format for add-host: "{entry}"')
-        parsed.append((name, address.strip("[]")))
-    return parsed
 
 
 def _bind(text: str) -> BindMount:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 
 import msgspec
 
@@ -26,6 +27,32 @@ _MACHINES = {
     "riscv64": ("riscv64", ""),
     "s390x": ("s390x", ""),
 }
+_ALIASES = {
+    **{name: known for name, known in _MACHINES.items() if name != "aarch64"},
+    "aarch64": ("arm64", ""),
+    "x86-64": ("amd64", ""),
+    "i386": ("386", ""),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+}
+_ARCHITECTURES = frozenset(
+    (
+        "386",
+        "amd64",
+        "arm",
+        "arm64",
+        "loong64",
+        "mips64",
+        "mips64le",
+        "ppc64",
+        "ppc64le",
+        "riscv64",
+        "s390x",
+        "wasm",
+    )
+)
+_SYSTEMS = frozenset(("linux", "windows", "darwin", "freebsd"))
+"""Names that are an operating system's where they stand alone; others have to be an architecture's."""
 
 
 class _Healthcheck(msgspec.Struct, rename="pascal", omit_defaults=True):
@@ -191,10 +218,14 @@ def host_platform() -> Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """`linux/arm64/v8`, `linux/amd64` or `arm64`. Raises Invalid."""
-    parts = text.split("/")
-    if not 1 <= len(parts) <= 3 or not all(parts):
+    """`linux/arm64/v8`, `linux/amd64`, `arm64` or `linux`; also with the names that uname and others have. Raises
+    Invalid."""
+    system, _, rest = text.lower().partition("/")
+    if not rest and system in _SYSTEMS:
+        return replace(host_platform(), os=system)
+    known = not rest and (system in _ARCHITECTURES or system in _ALIASES)
+    parts = ["linux", system] if known else [system, *rest.split("/")]
+    if not 2 <= len(parts) <= 3 or not all(parts):
         raise Invalid(f"{text!r} is not a platform: write os/architecture[/variant], as linux/arm64")
-    if len(parts) == 1:
-        return Platform("linux", parts[0])
-    return Platform(parts[0].lower(), parts[1], parts[2] if len(parts) == 3 else "")
+    architecture, variant = _ALIASES.get(parts[1], (parts[1], ""))
+    return Platform(parts[0], architecture, parts[2] if len(parts) == 3 else variant)

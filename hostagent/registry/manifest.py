@@ -138,6 +138,13 @@ def choose(index: Index, wanted: Platform) -> Descriptor:
     )
 
 
+def serves(offered: Platform, wanted: Platform) -> bool:
+    """Whether what is made for `offered` is good for `wanted`; without a variant any is."""
+    if (offered.os, offered.architecture) != (wanted.os, wanted.architecture):
+        return False
+    return not wanted.variant or offered.variant in _variants(wanted)
+
+
 def _variants(wanted: Platform) -> list[str]:
     if wanted.architecture == "arm64":
         return [wanted.variant or "v8", "", "v8"]

@@ -248,3 +248,36 @@ def test_options_that_are_no_longer_documented(old_docker_cli: Path, both: tuple
         changed = engine.docker("update", "--kernel-memory", "64m", "box", cli=old_docker_cli)
         assert (changed.code, changed.out.splitlines()[0]) == (0, "box")
     assert "Limitation discarded" in changed.out
+
+
+PLATFORMS = (
+    "linux",
+    "LINUX/amd64",
+    "amd64",
+    "linux/x86_64",
+    "linux/amd64/v2",
+    "linux/arm64",
+    "windows",
+    "a/b/c/d",
+    "x",
+)
+
+
+def test_names_of_platforms(both: tuple[Engine, Engine]) -> None:
+    for platform in PLATFORMS:
+        theirs, ours = (
+            engine.api(
+                "POST", f"/v1.44/containers/create?platform={platform}", {"Image": "busybox", "Cmd": ["x"]}
+            )
+            for engine in both
+        )
+        assert (ours.status, platform) == (theirs.status, platform)
+        if theirs.status == 404:
+            assert ours.message == theirs.message
+
+
+def test_lines_of_hosts_as_the_api_has_them(both: tuple[Engine, Engine]) -> None:
+    for entry in ("name", ":1.2.3.4", "name=1.2.3.4", "name:1.2.3", "name:::1", "name:host-gateway"):
+        body = {"Image": "busybox", "Cmd": ["x"], "HostConfig": {"ExtraHosts": [entry]}}
+        theirs, ours = (engine.api("POST", "/v1.44/containers/create", body) for engine in both)
+        assert (ours.status, ours.message) == (theirs.status, theirs.message)

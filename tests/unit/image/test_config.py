@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from hostagent.errors import Invalid
 from hostagent.image.changes import apply_changes
-from hostagent.image.config import parse_config, parse_platform, render_config
+from hostagent.image.config import host_platform, parse_config, parse_platform, render_config
 from hostagent.model.image import ImageConfig, Platform, chain_ids
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -77,13 +78,18 @@ def test_malformed_configurations(raw: bytes) -> None:
         ("linux/amd64", Platform("linux", "amd64")),
         ("linux/arm/v7", Platform("linux", "arm", "v7")),
         ("arm64", Platform("linux", "arm64")),
+        ("Linux/x86_64", Platform("linux", "amd64")),
+        ("linux/amd64/v2", Platform("linux", "amd64", "v2")),
+        ("aarch64", Platform("linux", "arm64")),
+        ("linux/armhf", Platform("linux", "arm", "v7")),
+        ("windows", replace(host_platform(), os="windows")),
     ],
 )
 def test_platforms(text: str, platform: Platform) -> None:
     assert parse_platform(text) == platform
 
 
-@pytest.mark.parametrize("text", ["", "/", "a/b/c/d", "linux//v7"])
+@pytest.mark.parametrize("text", ["", "/", "x", "a/b/c/d", "linux//v7", "linux/"])
 def test_bad_platforms(text: str) -> None:
     with pytest.raises(Invalid, match="is not a platform"):
         parse_platform(text)
