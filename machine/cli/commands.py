@@ -52,6 +52,7 @@ IMAGE: Final = (
     Row("inspect", "images:inspect", "Show all that is known about images, as JSON"),
     Row("history", "images:history", "Show how an image was made"),
     Row("rm", "images:remove", "Remove images"),
+    Row("prune", "disk:prune_images", "Remove images that nothing needs"),
 )
 
 VOLUME: Final = (
@@ -98,6 +99,9 @@ TOP: Final = (
     Row("import", "image_transfer:import_", "Make an image of a file system in a tar archive", _IMAGES),
     Row("tag", "images:tag", "Give an image another name", _IMAGES),
     Row("rmi", "images:remove", "Remove images", _IMAGES),
+    Row("login", "registry:login", "Log in to a registry", _IMAGES),
+    Row("logout", "registry:logout", "Forget the credentials of a registry", _IMAGES),
+    Row("search", "registry:search", "Search a registry for images", _IMAGES),
     Row("image", IMAGE, "Manage images: ls, inspect, history, …", _IMAGES),
     Row("volume", VOLUME, "Manage volumes: create, ls, inspect, rm, prune", _VOLUMES),
     Row("builder", BUILDER, "Manage the build cache: prune", _IMAGES),

@@ -110,6 +110,36 @@ def prune_containers(
     _print(found.containers_deleted or [], found.space_reclaimed)
 
 
+def prune_images(
+    ctx: typer.Context,
+    machine: MachineOption = None,
+    everything: Annotated[
+        bool, typer.Option("-a", "--all", help="also those that have a name", rich_help_panel=_What)
+    ] = False,
+    filter: FilterOption = None,
+    force: _Force = False,
+) -> None:
+    """Remove images without a name, or, with --all, all that no container has.
+
+    pymachine image prune
+    pymachine image prune -a -f --filter until=240h
+    """
+    from machine.cli import values
+
+    chosen = values.filters(filter or ())
+    if everything:
+        chosen["dangling"] = ["false"]
+    kind = "all images that no container has" if everything else "images without a name"
+    _agree(f"Remove {kind} on {target.machine_name(ctx, machine)}?", force)
+    with target.engine(ctx, machine) as client:
+        found = client.images.prune(chosen)
+    lines = [
+        f"untagged: {one.untagged}" if one.untagged else f"deleted: {one.deleted}"
+        for one in found.images_deleted or ()
+    ]
+    _print(lines, found.space_reclaimed)
+
+
 def prune_builds(
     ctx: typer.Context,
     machine: MachineOption = None,

@@ -16,6 +16,9 @@ from machine.cli.options import ImageName, ImageNames, MachineOption
 _What = "What"
 _Output = "Output"
 _PIECE: Final = 1024 * 1024
+_AllTags = Annotated[
+    bool, typer.Option("-a", "--all-tags", help="all tags of the repository", rich_help_panel=_What)
+]
 _Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="no progress", rich_help_panel=_Output)]
 
 
@@ -27,23 +30,26 @@ def pull(
         str | None,
         typer.Option("--platform", metavar="OS/ARCH", help="which of its platforms", rich_help_panel=_What),
     ] = None,
+    all_tags: _AllTags = False,
     quiet: _Quiet = False,
 ) -> None:
     """Pull an image from a registry.
 
     pymachine pull debian:12
-    pymachine pull registry.example.com/app@sha256:…
+    pymachine pull --platform linux/arm64 registry.example.com/app
     """
     from machine.cli import registry_auth, transfer_progress
     from machine.cli.console import note
 
+    _refuse_tag(image, all_tags)
     name = target.machine_name(ctx, machine)
     with target.engine(ctx, machine) as client:
-        reports = client.images.pull(image, platform=platform, auth=registry_auth.credentials(image))
+        auth = registry_auth.credentials(image)
+        reports = client.images.pull(image, platform=platform, auth=auth, all_tags=all_tags)
         for message in transfer_progress.follow(f"pulling {image} on {name}", reports, quiet=quiet):
             if message.startswith("Status:") and not quiet:
                 note(message.removeprefix("Status: "))
-    print(_full_name(image))
+    print(_full_name(image).removesuffix(":latest") if all_tags else _full_name(image))
 
 
 def _full_name(image: str) -> str:
@@ -60,22 +66,32 @@ def _full_name(image: str) -> str:
     return f"{name}{'@' if ':' in version else ':'}{version}"
 
 
+def _refuse_tag(image: str, all_tags: bool) -> None:
+    from machine.client.docker_call import split_reference
+    from machine.errors import Usage
+
+    if all_tags and split_reference(image)[1] is not None:
+        raise Usage(f"--all-tags and the tag of {image} exclude each other: leave one out")
+
+
 def push(
     ctx: typer.Context,
     image: ImageName,
     machine: MachineOption = None,
+    all_tags: _AllTags = False,
     quiet: _Quiet = False,
 ) -> None:
     """Push an image to the registry that its name says.
 
     pymachine push registry.example.com/app:1.2
-    pymachine push -q 127.0.0.1:5000/app
+    pymachine push -a -q 127.0.0.1:5000/app
     """
     from machine.cli import registry_auth, transfer_progress
 
+    _refuse_tag(image, all_tags)
     name = target.machine_name(ctx, machine)
     with target.engine(ctx, machine) as client:
-        reports = client.images.push(image, auth=registry_auth.credentials(image))
+        reports = client.images.push(image, auth=registry_auth.credentials(image), all_tags=all_tags)
         messages = transfer_progress.follow(f"pushing {image} from {name}", reports, quiet=quiet)
     print(image if quiet else "\n".join(m for m in messages if "digest:" in m) or image)
 

@@ -44,7 +44,7 @@ def all_credentials() -> dict[str, AuthConfig]:
         return {}
     servers = {*config.auths, *config.cred_helpers}
     if config.creds_store:
-        servers.update(msgspec.json.decode(_ask(config.creds_store, "list", ""), type=dict[str, str]))
+        servers.update(msgspec.json.decode(ask(config.creds_store, "list", ""), type=dict[str, str]))
     found = {server: _login(config, server) for server in sorted(servers)}
     return {server: login for server, login in found.items() if login is not None}
 
@@ -61,6 +61,12 @@ def _config() -> _Config | None:
         return None
     except (msgspec.DecodeError, OSError) as error:
         raise MachineError(f"cannot read the registry credentials in {path()}: {error}") from error
+
+
+def server_key(server: str) -> str:
+    """The key of a server as a person names it: `https://host/` is its host, none is Docker Hub."""
+    host = server.removeprefix("https://").removeprefix("http://").partition("/")[0]
+    return _HUB if host in ("", "docker.io", "index.docker.io", "registry-1.docker.io") else host
 
 
 def _login(config: _Config, server: str) -> AuthConfig | None:
@@ -84,7 +90,7 @@ def registry_of(reference: str) -> str:
 
 
 def _from_helper(helper: str, server: str) -> AuthConfig | None:
-    answer = _ask(helper, "get", server)
+    answer = ask(helper, "get", server)
     if not answer:
         return None
     found = msgspec.json.decode(answer, type=_Helped)
@@ -93,7 +99,7 @@ def _from_helper(helper: str, server: str) -> AuthConfig | None:
     return AuthConfig(username=found.username, password=found.secret, serveraddress=server)
 
 
-def _ask(helper: str, verb: str, text: str) -> str:
+def ask(helper: str, verb: str, text: str) -> str:
     """Asks `docker-credential-<helper>`; "" when it knows nothing of that.
 
     Source: https://docs.docker.com/reference/cli/docker/login/#credential-helpers.

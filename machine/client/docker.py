@@ -52,6 +52,11 @@ class DockerClient:
     def disk_usage(self) -> wire.DiskUsage:
         return self._caller.get("/system/df", wire.DiskUsage)
 
+    def login(self, auth: wire.AuthConfig) -> wire.AuthResult:
+        """Has the engine try credentials on their registry. DaemonError 401: they are wrong."""
+        response = self._caller.call("POST", "/auth", body=wire.encode(auth))
+        return decode(response.read(), wire.AuthResult)
+
     def prune_builds(
         self, everything: bool, keep: int, chosen: Filters | None = None
     ) -> wire.BuildCachePruned:

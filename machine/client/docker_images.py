@@ -8,6 +8,7 @@ from hostagent import wire
 from machine.client.docker_call import (
     Caller,
     Filters,
+    Query,
     auth_header,
     decode,
     filters,
@@ -27,18 +28,24 @@ class Images:
         self._caller = caller
 
     def pull(
-        self, reference: str, platform: str | None = None, auth: wire.AuthConfig | None = None
+        self,
+        reference: str,
+        platform: str | None = None,
+        auth: wire.AuthConfig | None = None,
+        all_tags: bool = False,
     ) -> Iterator[wire.Progress]:
         name, tag = split_reference(reference)
-        query = {"fromImage": name, "tag": tag or "latest", "platform": platform}
+        query = {"fromImage": name, "tag": tag or ("" if all_tags else "latest"), "platform": platform}
         return progress(
             self._caller.call("POST", "/images/create", query, headers=auth_header(auth), timeout=None)
         )
 
-    def push(self, reference: str, auth: wire.AuthConfig | None = None) -> Iterator[wire.Progress]:
+    def push(
+        self, reference: str, auth: wire.AuthConfig | None = None, all_tags: bool = False
+    ) -> Iterator[wire.Progress]:
         name, tag = split_reference(reference)
         path = path_of("images", name, "push")
-        query = {"tag": tag or "latest"}
+        query = {"tag": None if all_tags else tag or "latest"}
         return progress(self._caller.call("POST", path, query, headers=auth_header(auth), timeout=None))
 
     def load(self, archive: Iterable[bytes]) -> Iterator[wire.Progress]:
@@ -65,6 +72,18 @@ class Images:
         return progress(
             self._caller.call("POST", "/images/create", query, body=archive, headers=_TAR, timeout=None)
         )
+
+    def prune(self, chosen: Filters | None = None) -> wire.ImagesPruned:
+        """Without a filter those that have no name and no container; dangling=false: all without a container."""
+        response = self._caller.call("POST", "/images/prune", {"filters": filters(chosen)}, timeout=None)
+        return decode(response.read(), wire.ImagesPruned)
+
+    def search(
+        self, term: str, limit: int, chosen: Filters | None = None, auth: wire.AuthConfig | None = None
+    ) -> list[wire.SearchResult]:
+        query: Query = {"term": term, "limit": limit, "filters": filters(chosen)}
+        response = self._caller.call("GET", "/images/search", query, headers=auth_header(auth))
+        return decode(response.read(), list[wire.SearchResult])
 
     def tag(self, source: str, reference: str) -> None:
         name, tag = split_reference(reference)
