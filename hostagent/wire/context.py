@@ -1,7 +1,7 @@
 """A build's context as it is sent in parts: what /pymachine/v1/contexts and /pymachine/v1/contents speak.
 
 A context is a list of entries, parents first. The list is cut into pieces, each named by the SHA-256 of its bytes, and
-the context by that of its pieces' digests one after the other. See docs/adr/0020.
+the context by that of its pieces' digests one after the other. See docs/adr/0017.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How an image goes from one host to another through a laptop: /pymachine/v1/images (docs/adr/0015)."""
+"""How an image goes from one host to another through a laptop: /pymachine/v1/images (docs/adr/0017)."""
 
 from __future__ import annotations
 
