@@ -11,7 +11,7 @@ from hostagent.api.message import Answer, Reply, Request, Stream, json_reply
 from hostagent.api.ports import ImageRemoval, Images, ReportProgress
 from hostagent.api.router import Route
 from hostagent.api.streams import progress_lines
-from hostagent.errors import Invalid, Unsupported
+from hostagent.errors import Denied, Invalid, Unsupported
 from hostagent.model.reference import Reference, is_digest
 
 _TAR = "application/x-tar"
@@ -62,6 +62,8 @@ class _Images:
     async def _pull(self, request: Request, name: str) -> Answer:
         # Clients of all ages pull all tags of a repository by "name:" or by leaving the tag out.
         reference = _with_tag(name.removesuffix(":"), request.query.text("tag"))
+        if reference.familiar_repository == "scratch":
+            raise Denied("'scratch' is a reserved name")
         platform = request.query.text("platform") if request.version >= (1, 32) else None
         auth = registryauth.decode(request.headers.get(registryauth.HEADER))
 
@@ -96,7 +98,8 @@ class _Images:
         async def work(report: ReportProgress) -> object:
             return await self.images.load(request.body.chunks(), report)
 
-        return Stream(progress_lines(work), head_first=False)
+        # Clients look for an error of a load in the stream only.
+        return Stream(progress_lines(work, tells_all=True), head_first=False)
 
     async def push(self, request: Request) -> Answer:
         if request.version >= (1, 46) and (platform := request.query.text("platform")):

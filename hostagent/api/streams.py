@@ -37,11 +37,13 @@ def chunked_head(headers: Sequence[tuple[str, str]]) -> bytes:
 async def progress_lines(
     work: Callable[[ReportProgress], Awaitable[object]],
     last: Callable[[object], wire.Progress | None] = lambda result: None,
+    *,
+    tells_all: bool = False,
 ) -> AsyncIterator[bytes]:
     """Runs `work` and yields what it reports as JSON lines, then the line that `last` makes of its result.
 
-    An error before the first line is raised, to become an HTTP error; later it is the last line, since the
-    answer says 200 already. Lines that come faster than the client reads them are sent together.
+    An error before the first line is raised, to become an HTTP error, unless the stream `tells_all`; later it is the
+    last line, since the answer says 200 already. Lines that come faster than the client reads them are sent together.
     """
     reported: list[bytes] = []
     news = asyncio.Event()
@@ -67,7 +69,7 @@ async def progress_lines(
         # The client went away in the middle: the work ends before the stream does.
         task.cancel()
         await asyncio.wait([task])
-    if error is not None and not began:
+    if error is not None and not began and not tells_all:
         raise error
     line = last(result) if error is None else failure(error)
     if line is not None:

@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
+from hostagent import wire
 from hostagent.errors import EngineError, Invalid, NotFound
 from hostagent.image.config import host_platform, parse_config, parse_platform
 from hostagent.image.crew import Crew
@@ -49,9 +50,13 @@ class Pull:
     registries: RegistryConfig
     tell: Tell
 
-    async def run(self, reference: Reference, platform: str | None, credentials: Credentials | None) -> Image:
-        """The pulled image. Nothing is told before the reference is known to exist, so that errors can still be a
-        status. Raises NotFound, Unavailable, Invalid, EngineError.
+    async def run(
+        self, reference: Reference, platform: str | None, credentials: Credentials | None
+    ) -> tuple[Image, bool]:
+        """The pulled image, and whether the reference means another than before.
+
+        Nothing is told before the reference is known to exist, so that errors can still be a status. Raises NotFound,
+        Unavailable, Invalid, EngineError.
         """
         store, tell = self.store, self.tell
         async with store.lease() as lease, Crew() as crew:
@@ -79,13 +84,7 @@ class Pull:
             store.add(image, layers, manifest_digest, names)
             store.remember_source([layer.digest for layer in found.manifest.layers], reference.repository)
             tell(status(f"Digest: {found.digest}"))
-            fresh = before is None or before.id != image.id
-            tell(
-                status(
-                    f"Status: {'Downloaded newer image' if fresh else 'Image is up to date'} for {reference.familiar}"
-                )
-            )
-            return image
+            return image, before is None or before.id != image.id
 
     async def _resolve(self, crew: Crew, lease: Lease, source: Source, platform: str | None) -> _Found:
         manifest_file, config_file = lease.scratch("manifest"), lease.scratch("config")
@@ -105,15 +104,25 @@ class Pull:
 
     async def _layers(self, crew: Crew, lease: Lease, found: _Found) -> list[NewLayer]:
         parts = list(zip(found.image.chain_ids, found.image.diff_ids, found.manifest.layers, strict=True))
-        for _, _, descriptor in parts:
-            self.tell(layer_status("Pulling fs layer", descriptor.digest))
+        for chain_id, _, descriptor in parts:
+            if not self.store.has_layer(chain_id):
+                self.tell(layer_status("Pulling fs layer", descriptor.digest))
+        # As in Docker nothing is said of the layers of an image that is here.
+        known = self.store.image(found.image.id) is not None
         tasks: list[Callable[[], Awaitable[NewLayer]]] = [
-            partial(self._layer, crew, lease, found.access, *part) for part in parts
+            partial(self._layer, crew, lease, found.access, known, *part) for part in parts
         ]
         return await side_by_side(tasks)
 
     async def _layer(
-        self, crew: Crew, lease: Lease, access: Access, chain_id: str, diff_id: str, descriptor: Descriptor
+        self,
+        crew: Crew,
+        lease: Lease,
+        access: Access,
+        known: bool,
+        chain_id: str,
+        diff_id: str,
+        descriptor: Descriptor,
     ) -> NewLayer:
         digest = descriptor.digest
         lease.take(blob_key(digest))
@@ -141,8 +150,16 @@ class Pull:
             blob=blob,
             heard=lambda step: self.tell(layer_step(step, digest)),
         )
-        self.tell(layer_status("Already exists" if existed else "Pull complete", digest))
+        if not existed:
+            self.tell(layer_status("Pull complete", digest))
+        elif not known:
+            self.tell(layer_status("Already exists", digest))
         return layer
+
+
+def outcome(name: str, fresh: bool) -> wire.Progress:
+    """The last line of a pull."""
+    return status(f"Status: {'Downloaded newer image' if fresh else 'Image is up to date'} for {name}")
 
 
 async def list_tags(

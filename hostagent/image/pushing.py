@@ -46,15 +46,14 @@ class Push:
         """
         if reference.digest is not None:
             raise Invalid("cannot push a digest reference: name a tag")
+        self.tell(status(f"The push refers to repository [{reference.repository}]"))
         names = [reference] if reference.tag else self.store.tags_of(reference.repository)
         images = [(name, image) for name in names if (image := self.store.named(name)) is not None]
         if not images:
-            what = f"the tag: {reference.familiar}" if reference.tag else f"the name: {reference.familiar}"
-            raise NotFound(f"An image does not exist locally with {what}")
+            raise NotFound(f"An image does not exist locally with the tag: {reference.familiar}")
         async with self.store.lease() as lease, Crew() as crew:
             source = Source(str(reference), self.registries, credentials)
             opened = await crew.run(OpenPush(source), Opened)
-            self.tell(status(f"The push refers to repository [{reference.repository}]"))
             for name, image in images:
                 await self._one(crew, lease, opened.access, name, image)
         return images

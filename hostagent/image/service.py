@@ -16,7 +16,7 @@ from hostagent.image.fetching import LayerMaker
 from hostagent.image.filters import Filters, prune_filter
 from hostagent.image.importing import import_archive
 from hostagent.image.progress import Tell
-from hostagent.image.pulling import Pull, list_tags
+from hostagent.image.pulling import Pull, list_tags, outcome
 from hostagent.image.pushing import Push
 from hostagent.image.removing import Users
 from hostagent.image.store import ImageStore, NewLayer
@@ -188,9 +188,8 @@ class ImageService:
         self, reference: Reference, platform: str | None, auth: wire.AuthConfig | None, progress: Tell
     ) -> Image:
         """docker pull of one tag or digest; `platform` as `linux/arm64`, None = this host's."""
-        pull = Pull(self.store, self.maker, self._registries, progress)
-        image = await pull.run(reference, platform, credentials(auth))
-        self._tell("pull", image, reference.familiar, reference.familiar_repository)
+        image, fresh = await self._pull(reference, platform, auth, progress)
+        progress(outcome(reference.familiar, fresh))
         return image
 
     async def pull_all(
@@ -198,8 +197,16 @@ class ImageService:
     ) -> None:
         """docker pull --all-tags of a repository; what was pulled before one fails stays."""
         tags = await list_tags(self.store, self._registries, reference, credentials(auth))
-        for tag in tags:
-            await self.pull(reference.tagged(tag), platform, auth, progress)
+        pulled = [await self._pull(reference.tagged(tag), platform, auth, progress) for tag in tags]
+        progress(outcome(reference.familiar, any(fresh for _, fresh in pulled)))
+
+    async def _pull(
+        self, reference: Reference, platform: str | None, auth: wire.AuthConfig | None, progress: Tell
+    ) -> tuple[Image, bool]:
+        pull = Pull(self.store, self.maker, self._registries, progress)
+        image, fresh = await pull.run(reference, platform, credentials(auth))
+        self._tell("pull", image, reference.familiar, reference.familiar_repository)
+        return image, fresh
 
     async def push(self, reference: Reference, auth: wire.AuthConfig | None, progress: Tell) -> None:
         """docker push of one tag, or of all tags of the repository when `reference` has none."""

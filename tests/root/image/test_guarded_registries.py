@@ -136,12 +136,12 @@ async def test_a_private_authority_and_a_client_certificate(
 ) -> None:
     authority = trustme.CA()
     server, mine = authority.issue_cert("127.0.0.1"), authority.issue_cert("client.test")
-    for name, blob in (
+    for file, blob in (
         ("key.pem", server.private_key_pem),
         ("cert.pem", server.cert_chain_pems[0]),
         ("ca.pem", authority.cert_pem),
     ):
-        blob.write_to_path(str(tmp_path / name))
+        blob.write_to_path(str(tmp_path / file))
     plain = servers.CONFIG[: servers.CONFIG.index("http:")]
     tls = (
         f"http:\n  addr: {{address}}\n  tls:\n    certificate: {tmp_path}/cert.pem\n    key: {tmp_path}/key.pem\n"
