@@ -220,11 +220,12 @@ def host_platform() -> Platform:
 def parse_platform(text: str) -> Platform:
     """`linux/arm64/v8`, `linux/amd64`, `arm64` or `linux`; also with the names that uname and others have. Raises
     Invalid."""
-    system, _, rest = text.lower().partition("/")
-    if not rest and system in _SYSTEMS:
-        return replace(host_platform(), os=system)
-    known = not rest and (system in _ARCHITECTURES or system in _ALIASES)
-    parts = ["linux", system] if known else [system, *rest.split("/")]
+    parts = text.lower().split("/")
+    if len(parts) == 1:
+        if text.lower() in _SYSTEMS:
+            return replace(host_platform(), os=text.lower())
+        if text.lower() in _ARCHITECTURES or text.lower() in _ALIASES:
+            parts.insert(0, "linux")
     if not 2 <= len(parts) <= 3 or not all(parts):
         raise Invalid(f"{text!r} is not a platform: write os/architecture[/variant], as linux/arm64")
     architecture, variant = _ALIASES.get(parts[1], (parts[1], ""))
