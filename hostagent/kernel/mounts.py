@@ -17,10 +17,19 @@ from hostagent.kernel.fds import owned
 from hostagent.kernel.rootpath import mkdirs_in_root, proc_name, touch_in_root
 
 
-def mount_overlay(target: str, lower: Sequence[str], upper: str = "", work: str = "") -> int:
-    """Mount the layers (`lower` with the top one first) on `target`; an O_PATH fd of the new root.
+def mount_overlay(
+    target: str,
+    lower: Sequence[str],
+    upper: str = "",
+    work: str = "",
+    flags: int = 0,
+    other: Sequence[str] = (),
+) -> int:
+    """Mount the layers (`lower` with the top one first) on `target`; an O_PATH fd of the new root. `other` are further
+    options of overlay.
 
-    Without `upper` it is read-only; `target`, which has to be empty then, is a further layer: overlay wants two.
+    Without `upper` it is read-only; next to a single layer `target`, which should be empty, is one too: overlay wants
+    two.
     """
     with ExitStack() as opened:
 
@@ -28,10 +37,11 @@ def mount_overlay(target: str, lower: Sequence[str], upper: str = "", work: str 
             fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             return proc_name(opened.enter_context(owned(fd)))
 
-        options = ["lowerdir=" + ":".join(name(path) for path in ([*lower] if upper else [*lower, target]))]
+        layers = [*lower] if upper or len(lower) > 1 else [*lower, target]
+        options = ["lowerdir=" + ":".join(name(path) for path in layers)]
         if upper:
             options += [f"upperdir={name(upper)}", f"workdir={name(work)}"]
-        libc.mount("overlay", target, "overlay", 0, ",".join(options))
+        libc.mount("overlay", target, "overlay", flags, ",".join([*options, *other]))
     return os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 

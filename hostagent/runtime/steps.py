@@ -17,6 +17,7 @@ from typing import Protocol
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 from hostagent.kernel.fds import owned
+from hostagent.kernel.mounts import mount_overlay
 from hostagent.kernel.rootpath import mkdirs_in_root, open_in_root, proc_name, touch_in_root
 from hostagent.runtime.mount_options import MountOptions
 from hostagent.runtime.program import StartError
@@ -76,7 +77,7 @@ class IsolateParent:
 
 @dataclass(frozen=True)
 class OverlayRoot:
-    """Mount the layers on the root's place; directories by fd, so that many layers fit into one option page."""
+    """Mount the layers on the root's place."""
 
     target: str
     lower: tuple[str, ...]
@@ -89,24 +90,12 @@ class OverlayRoot:
         return f"mount overlay of {len(self.lower)} layer(s) on {self.target}"
 
     def execute(self, stage: Stage) -> None:
-        opened: list[int] = []
-
-        def name(path: str) -> str:
-            opened.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-            return proc_name(opened[-1])
-
         if stage.user_namespace >= 0:
             self._shift(stage.user_namespace)
-        try:
-            options = ["lowerdir=" + ":".join(name(path) for path in self.lower)]
-            if self.upper and self.work:
-                options += [f"upperdir={name(self.upper)}", f"workdir={name(self.work)}"]
-            with _acting_as(stage.owner):
-                libc.mount("overlay", self.target, "overlay", self.flags, ",".join([*options, *self.other]))
-        finally:
-            for fd in opened:
-                os.close(fd)
-        stage.root = os.open(self.target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        with _acting_as(stage.owner):
+            stage.root = mount_overlay(
+                self.target, self.lower, self.upper or "", self.work or "", self.flags, self.other
+            )
 
     def _shift(self, user_namespace: int) -> None:
         """Layers and upper directory on top of themselves, with owners as the user namespace maps them; on disk they
