@@ -65,7 +65,7 @@ class Application:
             *build.routes(services.builds),
             *handover.routes(services.handover),
             *contexts.routes(services.contexts, services.builds),
-            *unbuilt.routes(engine),
+            *unbuilt.routes(),
         ):
             self._router.add(method, pattern, route)
         self._common = (

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hostagent.api.message import Answer, Handler, Request
-from hostagent.api.ports import Engine
 from hostagent.api.router import Route
 from hostagent.errors import NotFound, Unsupported
+
+
+def _kept(what: str) -> tuple[str, ...]:
+    """Calls of what a swarm keeps for its services."""
+    return (
+        *(f"GET /{what}", f"POST /{what}/create", f"GET /{what}/{{id}}"),
+        *(f"POST /{what}/{{id}}/update", f"DELETE /{what}/{{id}}"),
+    )
+
 
 _UNBUILT = {
     "builds by BuildKit": ("POST /session", "POST /grpc"),
@@ -15,39 +23,41 @@ _UNBUILT = {
         "POST /networks/{id}/connect",
         "POST /networks/{id}/disconnect",
     ),
-    "plugins": ("GET /plugins",),
+    "plugins": (
+        "GET /plugins",
+        "GET /plugins/privileges",
+        "POST /plugins/pull",
+        "POST /plugins/create",
+        *("POST /plugins/{id}/enable", "POST /plugins/{id}/disable", "POST /plugins/{id}/upgrade"),
+        *("POST /plugins/{id}/set", "POST /plugins/{id}/push", "DELETE /plugins/{id}"),
+    ),
     "swarm": (
-        "GET /swarm",
-        "POST /swarm/init",
-        "POST /swarm/join",
-        "GET /nodes",
-        "GET /services",
-        "GET /tasks",
+        *("GET /swarm", "GET /swarm/unlockkey", "POST /swarm/init", "POST /swarm/join", "POST /swarm/leave"),
+        *("POST /swarm/update", "POST /swarm/unlock"),
+        *("GET /nodes", "GET /nodes/{id}", "POST /nodes/{id}/update", "DELETE /nodes/{id}"),
+        *("GET /services", "POST /services/create", "GET /services/{id}", "GET /services/{id}/logs"),
+        *("POST /services/{id}/update", "DELETE /services/{id}"),
+        *("GET /tasks", "GET /tasks/{id}", "GET /tasks/{id}/logs"),
+        *_kept("secrets"),
+        *_kept("configs"),
     ),
 }
 
 _NETWORKS = ("bridge", "host", "none")
 
 
-def routes(engine: Engine) -> Iterator[tuple[str, str, Route]]:
+def routes() -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
     for what, calls in _UNBUILT.items():
         for call in calls:
             method, _, pattern = call.partition(" ")
-            yield method, pattern, Route(_refusing(what, call, engine))
+            yield method, pattern, Route(_refusing(what, call))
 
 
-def _refusing(what: str, call: str, engine: Engine) -> Handler:
+def _refusing(what: str, call: str) -> Handler:
     async def refuse(request: Request) -> Answer:
-        _must_exist(call, request, engine)
+        if "/networks/{id}" in call and (name := request.variables["id"]) not in _NETWORKS:
+            raise NotFound(f"network {name} not found")
         raise Unsupported(f"{what} is not built yet in this engine ({call})")
 
     return refuse
-
-
-def _must_exist(call: str, request: Request, engine: Engine) -> None:
-    """What is not there is told first: `docker inspect NAME` asks for containers, images, networks, volumes in turn."""
-    if "/containers/{id}/" in call:
-        engine.inspect(request.variables["id"])
-    if "/networks/{id}" in call and (name := request.variables["id"]) not in _NETWORKS:
-        raise NotFound(f"network {name} not found")

@@ -69,10 +69,25 @@ async def test_wrong_method_is_an_unknown_route(client: Client) -> None:
     assert (await client.call("PATCH", "/containers/json")).status == 404
 
 
-async def test_what_is_not_built_says_so_by_name(client: Client) -> None:
-    answer = await client.call("POST", "/v1.47/swarm/init", b"{}")
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(
+            "POST /swarm/init",
+            "POST /swarm/leave",
+            "GET /secrets",
+            "DELETE /configs/x",
+            "POST /services/create",
+        ),
+        *("GET /tasks/x/logs", "POST /plugins/x/enable"),
+    ],
+)
+async def test_what_is_not_built_says_so_by_name(client: Client, call: str) -> None:
+    method, path = call.split()
+    answer = await client.call(method, f"/v1.47{path}", b"{}")
     assert answer.status == 501
-    assert "swarm is not built yet" in json.loads(answer.body)["message"]
+    what = "plugins" if "plugins" in path else "swarm"
+    assert f"{what} is not built yet" in json.loads(answer.body)["message"]
 
 
 async def test_container_life(client: Client, server: Server) -> None:
