@@ -42,10 +42,6 @@ class _Build:
     async def build(self, request: Request) -> Answer:
         if request.query.text("version") == _BUILDKIT:
             raise Unsupported("builds by BuildKit's protocol are not supported yet: set DOCKER_BUILDKIT=0")
-        if request.query.text("remote"):
-            raise Unsupported(
-                "a context from a URL (remote) is not supported yet: fetch it, and send it as a tar"
-            )
         return build_stream(
             request, self.builds.platform, lambda asked: self.builds.build(asked, request.body.chunks())
         )
@@ -96,6 +92,7 @@ def _options(query: Query, here: Platform) -> Options:
     return Options(
         platform=_platform(query.text("platform"), here),
         dockerfile=query.text("dockerfile") or "Dockerfile",
+        remote=query.text("remote") or "",
         target=query.text("target") or "",
         arguments={name: value for name, value in arguments.items() if value is not None},
         labels=_json(query, "labels", dict[str, str]),

@@ -70,7 +70,10 @@ class Builder:
             if isinstance(context, Given):
                 dockerfile = parse(contexts.give(context))
             else:
-                await contexts.receive(context)
+                if request.options.remote:
+                    await contexts.fetch(request.options.remote)
+                else:
+                    await contexts.receive(context)
                 dockerfile = parse(contexts.dockerfile(request.options.dockerfile))
             program = await self._compile(dockerfile, request)
             return await self._solve(program, request, contexts, crew, lease)

@@ -6,7 +6,6 @@ Stages are compiled in order of need, each from the configuration of what it sta
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from hostagent.build.runmount import parse_mount
 from hostagent.build.scope import Head, Scope, platform_arguments
 from hostagent.build.scripts import with_script
 from hostagent.build.stages import SCRATCH, Stages
+from hostagent.build.urls import GIT_URL, HTTP_URL, git_origin
 from hostagent.dockerfile import instructions as it
 from hostagent.dockerfile.instructions import Dockerfile
 from hostagent.errors import Invalid
@@ -23,8 +23,6 @@ from hostagent.image.configure import CHANGING, command, configure, pairs, worki
 from hostagent.model.image import Image, ImageConfig, Platform
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_URL = re.compile(r"https?://")
-_GIT = re.compile(r"(git@|git://|ssh://git@)|https?://[^#]*\.git(#|$)")
 
 
 @dataclass(frozen=True)
@@ -275,12 +273,12 @@ class _Stage:
         """(where the files are, their paths there, whether archives are unpacked), in order."""
         found: list[tuple[ops.Op, tuple[str, ...], bool]] = []
         if isinstance(step, it.Copy):
-            if any(_URL.match(word) for word in words):
+            if any(HTTP_URL.match(word) for word in words):
                 raise Invalid("source can't be a URL for COPY")
             if words:
                 found.append((self._origin(self._scope.expand(step.origin).text), tuple(words), False))
         elif isinstance(step, it.Add):
-            local = tuple(word for word in words if not _URL.match(word) and not _GIT.match(word))
+            local = tuple(word for word in words if not HTTP_URL.match(word) and not GIT_URL.match(word))
             if local:
                 found.append((ops.Context(), local, step.unpack is not False))
             found += [self._remote(step, word) for word in words if word not in local]
@@ -294,13 +292,11 @@ class _Stage:
 
     def _remote(self, step: it.Add, word: str) -> tuple[ops.Op, tuple[str, ...], bool]:
         checksum = self._scope.expand(step.checksum).text
-        if _GIT.match(word):
-            url, _, fragment = word.partition("#")
-            reference, _, subdirectory = fragment.partition(":")
-            git = ops.Git(url, reference, subdirectory, bool(step.keep_git_dir), checksum)
-            return git, ("/",), False
-        name = posixpath.basename(word.partition("?")[0].rstrip("/"))
-        return ops.Remote(word, checksum), (name,), bool(step.unpack)
+        if GIT_URL.match(word):
+            git = git_origin(word, bool(step.keep_git_dir), checksum)
+            return git, (posixpath.join("/", git.subdirectory),), False
+        # What the file is called the server may say: it is the only one.
+        return ops.Remote(word, checksum), ("*",), bool(step.unpack)
 
     def _origin(self, name: str) -> ops.Op:
         """What `--from` means: an earlier stage, an image, or, with no name, the context."""

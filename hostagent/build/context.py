@@ -9,9 +9,10 @@ from pathlib import Path
 
 from hostagent.build import ops
 from hostagent.build.results import Tree
+from hostagent.build.urls import GIT_URL, git_origin
 from hostagent.dockerfile.patterns import PathMatcher, ignore_lines
-from hostagent.errors import Invalid, Unsupported
-from hostagent.image.buildjobs import UnpackContext
+from hostagent.errors import Invalid
+from hostagent.image.buildjobs import Clone, Download, Downloaded, UnpackContext
 from hostagent.image.crew import Crew
 from hostagent.image.jobs import Done
 from hostagent.image.spool import spool
@@ -60,12 +61,24 @@ class Contexts:
         self._main = Tree(given.directory, given.id)
         return given.dockerfile
 
-    def receive_dockerfile(self, text: bytes, name: str) -> None:
-        """A build of nothing but a Dockerfile."""
-        directory = self._lease.scratch("context")
-        directory.mkdir()
-        (directory / "Dockerfile").write_bytes(text)
-        self._main = Tree(str(directory), "")
+    async def fetch(self, url: str) -> None:
+        """A repository, a tar, or else a Dockerfile alone, becomes the context."""
+        origin = _origin(url)
+        tree = await self.tree(origin)
+        if isinstance(origin, ops.Git):
+            directory = os.path.realpath(os.path.join(tree.directory, origin.subdirectory.strip("/")))
+            if not os.path.isdir(directory) or not f"{directory}/".startswith(f"{tree.directory}/"):
+                raise Invalid(f"{url}: there is no directory {origin.subdirectory} in the repository")
+            self._main = Tree(directory, "")
+            return
+        (name,) = os.listdir(tree.directory)
+        fetched, directory = os.path.join(tree.directory, name), self._directory("context")
+        try:
+            await self._crew.run(UnpackContext(fetched, directory), Done)
+        except Invalid:
+            directory = self._directory("context")
+            os.rename(fetched, os.path.join(directory, "Dockerfile"))
+        self._main = Tree(directory, "")
 
     def dockerfile(self, name: str) -> bytes:
         """The Dockerfile at this path of the context; afterwards what .dockerignore names of the two is gone."""
@@ -100,19 +113,36 @@ class Contexts:
             case ops.Inline():
                 return self._inline(op)
             case ops.Remote():
-                raise Unsupported(f"ADD of a URL is not built yet: {op.url}")
+                directory = self._directory("download")
+                await self._crew.run(Download(op.url, directory, op.checksum), Downloaded)
+                return Tree(directory, "")
             case ops.Git():
-                raise Unsupported(f"ADD of a git repository is not built yet: {op.url}")
+                directory = self._directory("clone")
+                await self._crew.run(Clone(op.url, directory, op.reference, op.keep_git, op.checksum), Done)
+                return Tree(directory, "")
+
+    def _directory(self, kind: str) -> str:
+        directory = self._lease.scratch(kind)
+        directory.mkdir()
+        return str(directory)
 
     def _inline(self, op: ops.Inline) -> Tree:
-        directory = self._lease.scratch("inline")
-        directory.mkdir()
+        directory = Path(self._directory("inline"))
         for text in op.texts:
             path = directory / text.name.replace("/", "_")
             path.write_text(text.content)
             path.chmod(op.mode)
             os.utime(path, (0, 0))
         return Tree(str(directory), "")
+
+
+def _origin(url: str) -> ops.Remote | ops.Git:
+    """What `remote` names: `https://…/name.git#branch:folder` or a file by HTTP."""
+    if GIT_URL.match(url):
+        return git_origin(url)
+    if not url.startswith(("http://", "https://")):
+        raise Invalid(f"the context {url} is neither a git repository nor an http URL")
+    return ops.Remote(url)
 
 
 def _read(directory: str, name: str) -> bytes | None:

@@ -18,7 +18,7 @@ from hostagent.build.options import Options
 from hostagent.build.output import read_output
 from hostagent.build.results import Layer, Result, Snapshot, Tree
 from hostagent.engine.transient import Task, Transients
-from hostagent.errors import NotFound, StepFailed
+from hostagent.errors import EngineError, NotFound, StepFailed
 from hostagent.image.buildjobs import (
     CopyFiles,
     Digested,
@@ -86,7 +86,10 @@ class BuildExecutor:
         return Snapshot(tuple(layers))
 
     async def tree(self, op: Leaf) -> Tree:
-        return await self._trees(op)
+        try:
+            return await self._trees(op)
+        except EngineError as error:
+            raise type(error)(f"ADD failed: {error}") from None
 
     def _directories(self, snapshot: Snapshot) -> list[str]:
         return [str(self._store.layer(chain_id)) for chain_id in reversed(snapshot.chain_ids)]

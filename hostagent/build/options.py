@@ -18,6 +18,8 @@ class Options:
     """What is built for; its own is also the host's (no emulation)."""
     dockerfile: str = "Dockerfile"
     """Its path in the context."""
+    remote: str = ""
+    """A URL of the context, which is not sent then."""
     target: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

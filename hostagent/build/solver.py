@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from hostagent.build import keys, ops
 from hostagent.build.results import Layer, Result, Snapshot, Tree
 from hostagent.errors import EngineError
+
+T = TypeVar("T")
 
 
 class Executor(Protocol):
@@ -113,7 +115,7 @@ class Solver:
                 key = keys.directory_key(op, parent.chain_id)
                 return await self._step(op, key, parent, lambda: self._executor.make_directory(op, parent))
             case ops.Copy():
-                parent, source = await asyncio.gather(self.snapshot(op.parent), self.solve(op.source))
+                parent, source = await asyncio.gather(self.snapshot(op.parent), self._source(op))
                 files = await self._telling(op, self._executor.digest(source, op))
                 key = keys.copy_key(op, parent.chain_id, files)
                 return await self._step(op, key, parent, lambda: self._executor.copy(op, parent, source))
@@ -134,7 +136,11 @@ class Solver:
         key = keys.run_key(op, parent.chain_id, digests)
         return await self._step(op, key, parent, lambda: self._executor.run(op, parent, sources))
 
-    async def _telling(self, op: ops.Op, work: Awaitable[str]) -> str:
+    async def _source(self, op: ops.Copy) -> Result:
+        fetched = isinstance(op.source, ops.Remote | ops.Git)
+        return await (self._telling(op, self.solve(op.source)) if fetched else self.solve(op.source))
+
+    async def _telling(self, op: ops.Op, work: Awaitable[T]) -> T:
         """What has to be known before the cache is asked. If it fails, the step has."""
         try:
             return await work

@@ -95,6 +95,37 @@ class FinishLayer(msgspec.Struct, frozen=True, tag=True):
 BuildJob = UnpackContext | DigestFiles | CopyFiles | MakeDirectories | FinishLayer
 
 
+class Download(msgspec.Struct, frozen=True, tag=True):
+    """Fetch a file by HTTP into the empty directory `into`. Answer: Downloaded. `checksum` "" is any content."""
+
+    url: str
+    into: str
+    checksum: str = ""
+
+
+class Clone(msgspec.Struct, frozen=True, tag=True):
+    """Fetch a commit of a git repository into the empty directory `into`. Answer: Done.
+
+    `reference` is a branch, a tag or a commit, "" what the repository itself names; `checksum` begins the commit's.
+    """
+
+    url: str
+    into: str
+    reference: str = ""
+    keep_git: bool = False
+    checksum: str = ""
+
+
+DownloadJob = Download | Clone
+
+
+class Downloaded(msgspec.Struct, frozen=True, tag=True):
+    """`size` in bytes of the file `name`."""
+
+    name: str
+    size: int
+
+
 class Digested(msgspec.Struct, frozen=True, tag=True):
     """`digest` of the selection; `count` of its entries."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from hostagent import errors
-from hostagent.image.buildjobs import BuildJob, Digested, Finished
+from hostagent.image.buildjobs import BuildJob, Digested, Downloaded, DownloadJob, Finished
 from hostagent.image.contextjobs import ContextJob
 from hostagent.image.filejobs import FileJob
 from hostagent.image.remotejobs import RemoteAnswer, RemoteJob
@@ -64,7 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag=True):
 
 
 LocalJob = Apply | Scan | Pack | Snapshot
-Job = LocalJob | RemoteJob | FileJob | BuildJob | ContextJob
+Job = LocalJob | RemoteJob | FileJob | BuildJob | ContextJob | DownloadJob
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
@@ -130,7 +130,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     how: str = ""
 
 
-Answer = Applied | Scanned | Packed | Done | RemoteAnswer | Digested | Finished
+Answer = Applied | Scanned | Packed | Done | RemoteAnswer | Digested | Finished | Downloaded
 Report = Answer | Step | Failed | Ended
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from hostagent import errors
 from hostagent.image import copyfiles, files, fulldisk, work
-from hostagent.image.buildjobs import BuildJob
+from hostagent.image.buildjobs import BuildJob, DownloadJob
 from hostagent.image.contextjobs import ContextJob
 from hostagent.image.filejobs import FileJob
 from hostagent.image.fulldisk import is_full
@@ -53,6 +53,11 @@ def _perform(number: int, job: Job) -> Answer:
         from hostagent.image import contextfiles
 
         return contextfiles.perform(job)
+    # urllib3 takes long to import: only who needs it does.
+    if isinstance(job, DownloadJob):
+        from hostagent.image import download
+
+        return download.perform(job)
     from hostagent.image import remote
 
     return remote.perform(job, tell)
