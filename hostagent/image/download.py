@@ -25,7 +25,7 @@ from hostagent.image.trees import remove_tree
 from hostagent.image.work import open_new
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
-from hostagent.registry.session import reason_of
+from hostagent.registry.answers import reason_of
 
 _CHUNK = 1 << 20
 _LIMIT = 16 << 30
