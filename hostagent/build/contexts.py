@@ -42,8 +42,8 @@ from hostagent.wire.context import (
 )
 
 _NAME = re.compile(r"[0-9a-f]{16,64}")
-_LIST_LIMIT = 512 << 20
-"""Bytes of the list of a context's files: some five million of them."""
+_LIST_LIMIT = 128 << 20
+"""Bytes of the list of a context's files: some two million of them."""
 
 
 class ContextStore:
@@ -193,7 +193,11 @@ def _assemble(packed: Path, slot: Path, wanted: str, manifest: Path) -> None:
     known = contextspace.pieces(slot)
     try:
         with open(packed, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
-            raw = stream.read(_LIST_LIMIT)
+            raw = stream.read(_LIST_LIMIT + 1)
+        if len(raw) > _LIST_LIMIT:
+            raise Invalid(
+                "the context has too many files: name those that the build does not need in .dockerignore"
+            )
         pieces = decode_pieces(raw)
     except (zstandard.ZstdError, ValueError) as error:
         raise Invalid(f"the list of the context's files cannot be read: {error}") from None

@@ -42,9 +42,11 @@ class Contents:
         finally:
             os.close(fd)
         for path, digest in parts:
-            directory = f"{self._files}/{digest[:2]}"
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            os.rename(path, f"{directory}/{digest}")
+            try:
+                os.rename(path, f"{self._files}/{digest[:2]}/{digest}")
+            except FileNotFoundError:
+                os.mkdir(f"{self._files}/{digest[:2]}", 0o700)
+                os.rename(path, f"{self._files}/{digest[:2]}/{digest}")
 
     def link(self, entry: ContextEntry, target: bytes) -> None:
         """The file of an entry as another name of the stored one; a copy when that has no room for more names."""
@@ -103,10 +105,11 @@ class Contents:
         return found
 
 
-def check(path: str, digest: str) -> None:
-    """Raises Invalid, and deletes the file, when it is not what it is called."""
-    with open(path, "rb", buffering=0) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+def check(path: str, digest: str, found: str | None = None) -> None:
+    """Raises Invalid, and deletes the file, when it is not what it is called. `found`: what it is, if that is known."""
+    if found is None:
+        with open(path, "rb", buffering=0) as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
         os.unlink(path)
         raise Invalid(

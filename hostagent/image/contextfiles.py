@@ -112,8 +112,10 @@ def _store(job: StoreContents) -> None:
             while len(head := _read(stream, FRAME.size)) == FRAME.size:
                 digest, size, offset, length = FRAME.unpack(head)
                 path = f"{job.parts}/{digest.hex()}"
-                if _part(stream, path, offset, length) == size:
-                    check(path, digest.hex())
+                there, found = _part(stream, path, offset, length)
+                if there == size:
+                    # What came in one piece was hashed on its way; the rest is read once more.
+                    check(path, digest.hex(), found if length == size else None)
                     done.append((path, digest.hex()))
     except zstandard.ZstdError as error:
         raise Invalid(f"the contents that came cannot be unpacked: {error}") from None
@@ -121,8 +123,10 @@ def _store(job: StoreContents) -> None:
         contents.adopt(done)
 
 
-def _part(stream: zstandard.ZstdDecompressionReader, path: str, offset: int, length: int) -> int:
-    """Put a part at its place; the size of what is there now. The rest of a broken stream is no error."""
+def _part(stream: zstandard.ZstdDecompressionReader, path: str, offset: int, length: int) -> tuple[int, str]:
+    """Put a part at its place; the size of what is there now, and the SHA-256 of the part. A stream that breaks off is
+    no error."""
+    digest = hashlib.sha256()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         if os.fstat(fd).st_size < offset:
@@ -134,10 +138,11 @@ def _part(stream: zstandard.ZstdDecompressionReader, path: str, offset: int, len
             if not piece:
                 break
             length -= len(piece)
+            digest.update(piece)
             view = memoryview(piece)
             while view:
                 view = view[os.write(fd, view) :]
-        return os.fstat(fd).st_size
+        return os.fstat(fd).st_size, digest.hexdigest()
     finally:
         os.close(fd)
 

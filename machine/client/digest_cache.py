@@ -37,7 +37,7 @@ class DigestCache:
         self._path = home() / "digests" / f"{name}.msgpack"
         try:
             self._rows = msgspec.msgpack.decode(self._path.read_bytes(), type=dict[bytes, _Row])
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError):
             self._rows = {}
 
     def digests(self, directory: str, files: Iterable[tuple[str, os.stat_result]]) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -232,3 +233,47 @@ def test_twenty_thousand_files(host: Host, tmp_path: Path) -> None:
     assert (host.streams, host.sent < 200) == (1, True)
     image = host.build(second, "FROM busybox\nCOPY d5 /d5\n")
     assert host.engine.ok("run", "--rm", image, "cat", "/d5/f5") == "new"
+
+
+def test_a_killed_daemon_loses_nothing_that_arrived(
+    our_daemon: Daemon, home: Path, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between requests and while it changes a tree: the next one has whole contexts or none."""
+    monkeypatch.setattr(delta, "BATCH", 100_000)
+    for number in range(30):
+        (context / f"big{number}").write_bytes(os.urandom(20_000))
+    engine = our_daemon.engine
+    read = delta.read(str(context), walk(str(context), _NOTHING))
+
+    def kill_halfway(done: int, total: int) -> None:
+        if done > total // 2:
+            our_daemon.kill()
+            raise MachineError("killed")
+
+    with DockerClient(engine.socket) as client, pytest.raises(MachineError, match="killed"):
+        delta.send(client.builds, read, kill_halfway)
+    our_daemon.start()
+    sent: list[int] = []
+    with DockerClient(engine.socket) as client:
+        delta.send(client.builds, read, lambda done, total: sent.append(total))
+        assert 0 < sent[0] < 400_000, sent
+    for round_number in range(6):
+        (context / f"big{round_number}").unlink()
+        (context / f"new{round_number}").write_text("new")
+        read = delta.read(str(context), walk(str(context), _NOTHING))
+        killer = threading.Timer(0.02 * round_number, our_daemon.kill)
+        with DockerClient(engine.socket) as client:
+            delta.send(client.builds, read, lambda done, total: None)
+            killer.start()
+            try:
+                Host(engine, client).build(read, "FROM busybox\nCOPY . /all\n", nocache="1")
+            except MachineError:
+                pass  # killed before it was done, which is the point
+        killer.join()
+        our_daemon.start()
+        with DockerClient(engine.socket) as client:
+            host = Host(engine, client)
+            delta.send(client.builds, read, lambda done, total: None)
+            image = host.build(read, "FROM busybox\nCOPY . /all\nRUN cd /all && find . | sort > /list\n")
+            found = engine.ok("run", "--rm", image, "cat", "/list").split()
+            assert found == sorted([".", *(f"./{os.fsdecode(entry.path)}" for entry in read.entries)])
