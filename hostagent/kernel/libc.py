@@ -125,10 +125,15 @@ def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 
     return result
 
 
+# Made once: each length of a buffer is a type of its own, and a shim would keep the pages that a new type touches.
+_process_name = ctypes.create_string_buffer(16)
+_process_name_address = ctypes.addressof(_process_name)
+
+
 def set_process_name(name: str) -> None:
     """PR_SET_NAME (prctl(2)), up to 15 bytes. Unlike /proc/self/comm it works for any user, dumpable or not."""
-    buffer = ctypes.create_string_buffer(name.encode()[:15])
-    prctl(c.PR_SET_NAME, ctypes.addressof(buffer))
+    _process_name.value = name.encode()[:15]
+    prctl(c.PR_SET_NAME, _process_name_address)
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
