@@ -185,7 +185,7 @@ async def serve(options: Options) -> None:
             committing=committing,
             builds=builder,
             contexts=contexts,
-            handover=Handover(images, options.root / "build"),
+            handover=Handover(images, crews, options.root / "build"),
         )
     )
     for listener in sockets:

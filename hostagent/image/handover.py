@@ -19,6 +19,7 @@ from hostagent.image.config import parse_config
 from hostagent.image.contents import CHUNK, Contents
 from hostagent.image.contextjobs import PackPlain
 from hostagent.image.crew import Crew
+from hostagent.image.crewpool import CrewPool
 from hostagent.image.fetching import side_by_side
 from hostagent.image.jobs import Done, Part
 from hostagent.image.service import ImageService
@@ -32,8 +33,9 @@ from hostagent.wire.handover import ImageLacks, ImageLayer, ImageParts
 class Handover:
     """`contents` is the directory of hostagent.build.contexts."""
 
-    def __init__(self, images: ImageService, contents: Path) -> None:
+    def __init__(self, images: ImageService, crews: CrewPool, contents: Path) -> None:
         self._images = images
+        self._crews = crews
         self._store = images.store
         self._files = str(contents / "files")
         self._parts = contents / "parts"
@@ -62,7 +64,7 @@ class Handover:
             if digest in image.diff_ids and not self._store.has_blob(digest):
                 chain_id = image.chain_ids[image.diff_ids.index(digest)]
                 path = lease.scratch("layer-tar")
-                async with Crew() as crew:
+                async with self._crews.crew() as crew:
                     await crew.run(PackPlain(str(self._store.layer(chain_id)), str(path), digest), Done)
             elif not any(
                 blob.digest == digest
@@ -88,7 +90,7 @@ class Handover:
         ]
         if missing:
             return ImageLacks(missing=missing, begun=dict(self._begun(missing)))
-        async with self._store.lease() as lease, Crew() as crew:
+        async with self._store.lease() as lease, self._crews.crew() as crew:
             await self._add(parts, image, blobs, crew, lease)
         for layer in parts.layers:
             if name := contents.find(_hex(layer.digest)):

@@ -257,11 +257,11 @@ def test_a_killed_daemon_loses_nothing_that_arrived(
     with DockerClient(engine.socket) as client:
         delta.send(client.builds, read, lambda done, total: sent.append(total))
         assert 0 < sent[0] < 400_000, sent
-    for round_number in range(6):
+    for round_number in range(4):
         (context / f"big{round_number}").unlink()
         (context / f"new{round_number}").write_text("new")
         read = delta.read(str(context), walk(str(context), _NOTHING))
-        killer = threading.Timer(0.02 * round_number, our_daemon.kill)
+        killer = threading.Timer(0.03 * round_number, our_daemon.kill)
         with DockerClient(engine.socket) as client:
             delta.send(client.builds, read, lambda done, total: None)
             killer.start()
