@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 
+LOOK_EVERY = 64 << 20  # bytes
+KEPT = 0.02  # of the file system, in blocks and in inodes
 TEXT = (
     "no space left on the engine's disk; nothing was kept: remove images or containers "
     "that are not needed (docker rmi, docker rm), then try again"
@@ -16,3 +19,26 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+
+
+class Reserve:
+    """Lets bytes through as long as the file system of `path` keeps some space for everybody else.
+
+    What an archive unpacks to is known only afterwards: without this a few kilobytes could fill the disk to the last
+    block, under the databases and logs of running containers. Small images pass on any disk.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._until_next = LOOK_EVERY
+
+    def take(self, count: int) -> None:
+        """`count` more bytes are about to be written. Raises OSError(ENOSPC)."""
+        self._until_next -= count
+        if self._until_next > 0:
+            return
+        self._until_next = LOOK_EVERY
+        disk = os.statvfs(self._path)
+        # Some file systems have no fixed number of inodes, and say 0.
+        if disk.f_bavail < disk.f_blocks * KEPT or (disk.f_files and disk.f_favail < disk.f_files * KEPT):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -193,6 +193,7 @@ class Unpacker:
             if target == path:
                 return
             self._again(path, lambda: os.link(target, path, follow_symlinks=False))
+            self._link_header(entry, path)
             return
         elif kind == SYMLINK:
             self._again(path, lambda: os.symlink(entry.link, path))
@@ -211,6 +212,17 @@ class Unpacker:
             self._times.append((path, entry.mtime))
         else:
             os.utime(path, ns=(entry.mtime, entry.mtime), follow_symlinks=False)
+
+    @staticmethod
+    def _link_header(entry: Entry, path: bytes) -> None:
+        """As Docker: what the header of a hard link says is true of the file that it names."""
+        is_symlink = stat.S_ISLNK(os.lstat(path).st_mode)
+        os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
+        for key, value in entry.xattrs.items():
+            _set_xattr(path, key, value)
+        if not is_symlink:
+            os.chmod(path, entry.mode)
+            os.utime(path, ns=(entry.mtime, entry.mtime))
 
     def _again(self, path: bytes, make: Callable[[], None]) -> None:
         """Run `make`; when something is there already, the later member wins."""

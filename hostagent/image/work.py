@@ -16,6 +16,7 @@ import msgspec
 from hostagent.errors import EngineError, Invalid
 from hostagent.image import jail
 from hostagent.image.compression import CHUNK, GzipSink, Region, ahead, compression_of, hashed, open_stream
+from hostagent.image.fulldisk import Reserve
 from hostagent.image.jobs import (
     Answer,
     Applied,
@@ -98,10 +99,13 @@ def apply(job: Apply, tell: Tell) -> Applied:
         return piece
 
     pieces = ahead(prepared)
+    reserve = Reserve("/")
 
     def chunk() -> bytes:
         pace.at(raw.consumed)
-        return pieces()
+        piece = pieces()
+        reserve.take(len(piece))
+        return piece
 
     unpacker = Unpacker()
     unpacker.run(TarReader(chunk))
@@ -160,8 +164,10 @@ def scan(job: Scan) -> Scanned:
 
 def _inflate(chunks: Chunks, path: str) -> None:
     fd = open_new(path)
+    reserve = Reserve(os.path.dirname(path))
     try:
         while piece := chunks():
+            reserve.take(len(piece))
             view = memoryview(piece)
             while view:
                 view = view[os.write(fd, view) :]

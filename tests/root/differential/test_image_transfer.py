@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.root.differential.conftest import Same, neutral
-from tests.root.image.samples import two_layers
+from tests.root.image.samples import member, tar_of, two_layers
 from tests.servers.engine import Engine
-from tests.servers.image import archive
+from tests.servers.image import archive, busybox_layer
+from tests.tools import need
 
 pytestmark = [pytest.mark.root, pytest.mark.peer]
 
@@ -160,6 +161,42 @@ def test_by_id_and_without_a_name(sample: Pair, same: Same, tmp_path: Path) -> N
     same("load", "-i", "SHARE/id.tar")
     same("load", "-q", "-i", "SHARE/id.tar")
     same("images", "--format", "{{.Repository}} {{.ID}}", "-f", "dangling=true")
+
+
+def odd_layer() -> bytes:
+    """What engines could take differently. Not: a time before 1970, which dockerd makes 1970 and ours keeps."""
+    return tar_of(
+        (member("t/first", mode=0o4755, uid=1, gid=2, mtime=1_000_000), b"content"),
+        (
+            member("t/hard", tarfile.LNKTYPE, linkname="t/first", mode=0o640, uid=3, gid=4, mtime=2_000_000),
+            b"",
+        ),
+        (member("t/soft", tarfile.SYMTYPE, linkname="first", mode=0o777, uid=5, gid=6, mtime=3_000_000), b""),
+        (
+            member("t/again", tarfile.LNKTYPE, linkname="t/soft", mode=0o600, uid=7, gid=8, mtime=4_000_000),
+            b"",
+        ),
+        (member("t/dir", tarfile.DIRTYPE, mode=0o2750, uid=9, gid=10, mtime=5_000_000), b""),
+        (member("t/" + "n" * 150, mtime=6_000_000, pax_headers={"mtime": "6000000.123456789"}), b"x"),
+        (member("t/null", tarfile.CHRTYPE, devmajor=1, devminor=3, mode=0o666, mtime=7_000_000), b""),
+        (member("t/fifo", tarfile.FIFOTYPE, mode=0o620, mtime=8_000_000), b""),
+        (member("t/big", uid=2_000_000, gid=3_000_000, mtime=0), b""),
+    )
+
+
+def test_an_odd_layer_unpacks_to_the_same(both: Pair, tmp_path: Path) -> None:
+    path = tmp_path / "odd.tar"
+    box = busybox_layer(Path(need("busybox", "busybox-static")))
+    archive(path, ["odd:1"], [box, odd_layer()], {"Cmd": ["sh"], "Env": ["PATH=/bin"]})
+    seen = []
+    for engine in both:
+        engine.ok("load", "-i", str(path))
+        seen.append(
+            engine.ok(
+                "run", "--rm", "odd:1", "sh", "-c", "cd /t; stat -c '%N %a %u %g %h %F %s %t:%T %Y' *"
+            ).splitlines()
+        )
+    assert seen[1] == seen[0]
 
 
 def test_archives_that_are_none(both: Pair, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def two_layers() -> list[bytes]:
             Entry("data", tarfile.DIRTYPE, 0o1777),
             Entry("data/gone", data=b"x" * 5000),
             Entry("bin/su", mode=0o4755, data=b"#!", uid=0, gid=7),
-            Entry("bin/su2", tarfile.LNKTYPE, link="bin/su"),
+            Entry("bin/su2", tarfile.LNKTYPE, 0o4755, link="bin/su", gid=7),
             Entry("sh", tarfile.SYMTYPE, 0o777, link="bin/su", uid=5, gid=6),
             Entry("owned", data=b"y", mode=0o640, uid=1000, gid=1001, xattrs={"user.note": "kept"}),
             Entry("fifo", tarfile.FIFOTYPE, 0o600),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -95,6 +98,43 @@ def test_a_full_disk(tmp_path: Path, megabytes: int) -> None:
     )
     assert result.stdout.startswith("no space left on the engine's disk; nothing was kept"), result
     assert result.stdout.endswith("[] []\n"), result.stdout
+
+
+def test_a_bomb_leaves_others_some_disk(tmp_path: Path) -> None:
+    """A few hundred kilobytes that unpack to 600 MB, on a disk of 500 MB: refused before the last block is taken."""
+    bomb = io.BytesIO()
+    with gzip.GzipFile(fileobj=bomb, mode="wb", compresslevel=1) as packed:
+        with tarfile.open(fileobj=packed, mode="w|") as tar:
+            for name in ("a", "b"):
+                info = member(name)
+                info.size = 300 << 20
+                tar.addfile(info, Zeros())
+    archived(tmp_path / "bomb.tar", ["bomb:1"], [bomb.getvalue()])
+    assert (tmp_path / "bomb.tar").stat().st_size < 10 << 20
+    script = (
+        f"mount -t tmpfs -o size=500m none {tmp_path}/disk && "
+        f"(while [ ! -e {tmp_path}/done ]; do stat -f -c %a {tmp_path}/disk; sleep 0.02; done > {tmp_path}/free) & "
+        f'{sys.executable} -c "$0" {tmp_path}/disk {tmp_path}/bomb.tar; touch {tmp_path}/done; wait'
+    )
+    (tmp_path / "disk").mkdir()
+    result = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script.replace(" && (while", "; (while"), FULL_DISK],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.stdout.startswith("no space left on the engine's disk; nothing was kept"), result
+    assert result.stdout.endswith("[] []\n"), result.stdout
+    blocks = [int(line) for line in (tmp_path / "free").read_text().split()]
+    assert min(blocks) > 0, "others could always write"
+
+
+class Zeros(io.RawIOBase):
+    """Endless."""
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(size)
 
 
 @pytest.mark.parametrize("whom", ["worker", "job"])
