@@ -76,6 +76,7 @@ def _in_parts(
 
 def _send(client: DockerClient, context: Context) -> None:
     from machine.cli import show
+    from machine.cli.console import note
     from machine.cli.transfer_progress import LiveLine
     from machine.client import delta
 
@@ -86,6 +87,10 @@ def _send(client: DockerClient, context: Context) -> None:
             context,
             lambda done, total: live.show(f"  … context  {show.size(done)} of {show.size(total)} sent"),
         )
+    except KeyboardInterrupt:
+        live.clear()
+        note("what has arrived stays on the machine: the same command goes on from there")
+        raise
     finally:
         live.clear()
 

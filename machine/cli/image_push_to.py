@@ -104,6 +104,10 @@ class _Live:
             self._line.show(self._title)
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        from machine.cli.console import note
+
         if self._line is not None:
             self._line.clear()
+        if kind is KeyboardInterrupt:
+            note("what has arrived stays on the machines: the same command goes on from there")
