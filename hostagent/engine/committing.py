@@ -92,7 +92,7 @@ class Committing:
     async def _paused(self, container: Container) -> bool:
         """Whether it stands still through us: not if it did anyway."""
         try:
-            await self._pausing.pause(container.id)
+            await self._pausing.pause(container.id, held=True)
         except Conflict:
             return False
         return True

@@ -265,6 +265,7 @@ class Lifecycle:
             state,
             phase="restarting" if again else "exited",
             paused=False,
+            held=False,
             pid=0,
             exit_code=record.code,
             oom=record.oom or state.oom,

@@ -31,24 +31,35 @@ class Pausing:
         self._bundles = bundles
         self._events = events
 
-    async def pause(self, reference: str) -> None:
-        """Done when everything stands still. Conflict when it does not run, or is paused already."""
+    async def pause(self, reference: str, *, held: bool = False) -> None:
+        """Done when everything stands still. Conflict when it does not run, or is paused already. One that is `held` is
+        let go by the next daemon if this one dies."""
         container = self._containers.find(reference)
         async with container.lock:
             must_run(container)
             if container.state.paused:
                 raise Conflict(f"Container {container.id} is already paused")
-            group = self._group(container)
+            if held:
+                self._save(container, paused=False, held=True)
             try:
-                frozen = group.freeze()
-            except OSError as error:
-                raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from None
-            if not frozen and not group.exists():
-                raise Conflict(f"container {container.id} is not running")  # it has just ended
-            if not frozen:
-                raise EngineError(f"cannot pause container {container.id}: this host has no cgroup freezer")
-            await self._until_still(container, group)
-            self._record(container, paused=True)
+                await self._freeze(container)
+            except EngineError:
+                if held:
+                    self._save(container, paused=False, held=False)
+                raise
+            self._record(container, paused=True, held=held)
+
+    async def _freeze(self, container: Container) -> None:
+        group = self._group(container)
+        try:
+            frozen = group.freeze()
+        except OSError as error:
+            raise EngineError(f"cannot pause container {container.id}: {error.strerror}") from None
+        if not frozen and not group.exists():
+            raise Conflict(f"container {container.id} is not running")  # it has just ended
+        if not frozen:
+            raise EngineError(f"cannot pause container {container.id}: this host has no cgroup freezer")
+        await self._until_still(container, group)
 
     async def unpause(self, reference: str) -> None:
         """EngineError when it is not paused, as Docker has it."""
@@ -67,7 +78,11 @@ class Pausing:
             self._thaw(container)
 
     def adopt(self, container: Container) -> None:
-        """The daemon has come back to a running container, perhaps from between freezing one and recording it."""
+        """The daemon has come back to a running container, perhaps from between freezing one and recording it, or from
+        a commit that nobody will end."""
+        if container.state.held:
+            self._thaw(container)
+            return
         paused = self._group(container).frozen()
         if paused != container.state.paused:
             self._containers.save(container, replace(container.state, paused=paused))
@@ -94,10 +109,13 @@ class Pausing:
             raise EngineError(f"Cannot unpause container {container.id}: {error.strerror}") from None
         self._record(container, paused=False)
 
-    def _record(self, container: Container, paused: bool) -> None:
-        self._containers.save(container, replace(container.state, paused=paused))
+    def _record(self, container: Container, paused: bool, held: bool = False) -> None:
+        self._save(container, paused, held)
         action = "pause" if paused else "unpause"
         self._events.publish("container", action, container.id, container.event_attributes())
+
+    def _save(self, container: Container, paused: bool, held: bool) -> None:
+        self._containers.save(container, replace(container.state, paused=paused, held=held))
 
     def _group(self, container: Container) -> Cgroup:
         return Cgroup(self._bundles.cgroup(container))

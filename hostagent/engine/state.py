@@ -39,6 +39,8 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """In a row: what the pause before the next restart grows with."""
     paused: bool = False
     """Only while the phase is running."""
+    held: bool = False
+    """The daemon stops it for a moment, for a commit: one that finds this at its start lets it go on."""
     stopped_by_hand: bool = False
     """Stop or kill was asked for: `unless-stopped` and `always` let it lie (the latter until the daemon starts)."""
     ip: str = ""

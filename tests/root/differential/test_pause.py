@@ -105,3 +105,21 @@ def test_a_paused_container_outlives_the_daemon(daemon: Daemon) -> None:
     engine.ok("rm", "-f", "box")
     waiting.communicate(timeout=20)
     assert waiting.returncode == 137
+
+
+def test_a_commit_that_ends_with_the_daemon_pauses_nothing_for_ever(daemon: Daemon) -> None:
+    engine = daemon.engine
+    for name in ("box", "other"):
+        engine.ok("run", "-d", "--name", name, "busybox", "sleep", "600")
+    engine.ok("exec", "box", "dd", "if=/dev/zero", "of=/big", "bs=1M", "count=200")
+    engine.ok("pause", "other")
+    with engine.start("commit", "box", "never") as client:
+        try:
+            engine.wait_for("box", STATE, "paused true true")
+            daemon.kill()
+        finally:
+            client.kill()
+    daemon.start()
+    assert engine.inspect("box", STATE) == "running true false"
+    assert engine.ok("exec", "box", "echo", "awake") == "awake"
+    assert engine.inspect("other", STATE) == "paused true true"
