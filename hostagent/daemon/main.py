@@ -40,10 +40,12 @@ from hostagent.engine.links import Links
 from hostagent.engine.logs import Logs
 from hostagent.engine.logwatch import LogWatch
 from hostagent.engine.mountedvolumes import MountedVolumes
+from hostagent.engine.naming import Naming
 from hostagent.engine.networks import Networks
 from hostagent.engine.oomwatch import OomWatch
 from hostagent.engine.pausing import Pausing
 from hostagent.engine.reconcile import Reconciler
+from hostagent.engine.resolvers import Resolvers
 from hostagent.engine.roots import Roots
 from hostagent.engine.seccompcache import SeccompCache
 from hostagent.engine.shims import Shims
@@ -117,7 +119,8 @@ async def serve(options: Options) -> None:
     remapping = remap.configured(options.userns_remap)
     filters = SeccompCache(str(options.root / "seccomp"))
     bundles = Bundles(containers, links, images, filters, options.cgroup_parent, remapping)
-    endpoints = Endpoints(bridge, containers)
+    endpoints = Endpoints(bridges, containers)
+    resolvers = Resolvers(Naming(containers, bridges), bridges)
     volume_store = VolumeStore(options.root, database, remove_tree, remapping.root if remapping else (0, 0))
     volumes = Volumes(volume_store, containers, events)
     volumes.recover()
@@ -125,7 +128,16 @@ async def serve(options: Options) -> None:
     mounted = MountedVolumes(volumes, containers, events)
     pausing = Pausing(containers, bundles, events)
     lifecycle = Lifecycle(
-        containers, launcher, bundles, endpoints, events, later, pausing, container_volumes, mounted
+        containers,
+        launcher,
+        bundles,
+        endpoints,
+        events,
+        later,
+        pausing,
+        container_volumes,
+        mounted,
+        resolvers,
     )
     execs = Execs(containers, links, events)
     watch = LogWatch()
@@ -149,6 +161,7 @@ async def serve(options: Options) -> None:
         remapping,
         container_volumes,
         Logs(watch, LogConfig(type=options.log_driver, config=options.log_options)),
+        bridges,
     )
     reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
     launcher.ensure()
@@ -204,6 +217,7 @@ async def serve(options: Options) -> None:
     health.close()
     oom_watch.close()
     await lifecycle.close()
+    resolvers.close()
     watch.close()
     later.close()
     launcher.close()

@@ -22,6 +22,7 @@ from hostagent.engine import (
 from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
+from hostagent.engine.endpoints import Endpoint
 from hostagent.engine.links import Links
 from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.remap import Remap
@@ -29,8 +30,8 @@ from hostagent.engine.seccompcache import SeccompCache
 from hostagent.image.mountpoints import MARK
 from hostagent.image.service import ImageService
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.model.network import Interface
 from hostagent.network import files
+from hostagent.runtime.resolver import ADDRESS
 
 
 class _Linux(msgspec.Struct, rename="camel"):
@@ -91,9 +92,7 @@ class Bundles:
             os.mkdir(f"{directory}/{name}", 0o755)
         os.close(os.open(f"{directory}/upper{MARK}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755))
 
-    def write(
-        self, container: Container, interface: Interface | None, volumes: tuple[StartingVolume, ...]
-    ) -> None:
+    def write(self, container: Container, endpoint: Endpoint, volumes: tuple[StartingVolume, ...]) -> None:
         """config.json, resolv.conf, hosts, hostname. They are rewritten at each start, so torn writes do not matter."""
         config, host = container.config, container.host
         shared = namespaces.join(container, self._containers.find, self._remap)
@@ -142,31 +141,34 @@ class Bundles:
         if shared.network:
             return  # its files are this container's too
         (directory / "hostname").write_text(files.hostname(hostname))
-        (directory / "hosts").write_text(self._hosts(container, hostname, interface))
-        if interface:
-            self._links.moved(container, interface.ip)
-        (directory / "resolv.conf").write_text(
-            files.resolv_conf(
-                _host_resolv_conf(),
-                host.dns or (),
-                host.dns_search or (),
-                host.dns_options or (),
-                own_network=host.network_mode != "host",
-            )
-        )
+        (directory / "hosts").write_text(self._hosts(container, hostname, endpoint))
+        if endpoint.legacy:
+            self._links.moved(container, endpoint.legacy.ip)
+        (directory / "resolv.conf").write_text(resolv_conf(container, endpoint.resolver))
 
-    def _hosts(self, container: Container, hostname: str, interface: Interface | None) -> str:
+    def _hosts(self, container: Container, hostname: str, endpoint: Endpoint) -> str:
         """/etc/hosts; on the host's network it is the host's own, unless it has further lines."""
         extra = container.host.extra_hosts or ()
         if container.host.network_mode == "host" and not extra:
             return _read_hosts()
         further = [
-            *extrahosts.parse(extra, interface.gateway if interface else None),
+            *extrahosts.parse(extra, endpoint.host_gateway),
             *self._links.hosts(container),
         ]
-        return files.hosts(
-            hostname, container.config.domainname, interface.ip if interface else None, further
-        )
+        return files.hosts(hostname, container.config.domainname, endpoint.addresses, further)
+
+
+def resolv_conf(container: Container, resolver: bool) -> str:
+    """The text of its resolv.conf; with a `resolver` of ours that is where all questions go."""
+    host = container.host
+    return files.resolv_conf(
+        host_resolv_conf(),
+        host.dns or (),
+        host.dns_search or (),
+        host.dns_options or (),
+        own_network=host.network_mode != "host",
+        resolver=ADDRESS if resolver else "",
+    )
 
 
 def _read_hosts() -> str:
@@ -180,7 +182,7 @@ def _hostname(container: Container) -> str:
     return container.config.hostname or socket.gethostname()
 
 
-def _host_resolv_conf() -> str:
+def host_resolv_conf() -> str:
     """The host's resolver configuration, past systemd-resolved's stub; "" on a host without any."""
     try:
         text = Path("/etc/resolv.conf").read_text()

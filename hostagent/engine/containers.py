@@ -26,6 +26,8 @@ class Containers:
         self._by_name: dict[str, Container] = {}
         self._guests: dict[str, set[str]] = {}
         """By ID: containers whose network is another's."""
+        self.naming_version = 0
+        """Counts up when anything changes about the names of containers on users' networks."""
         self._linking: set[str] = set()
         """IDs of those that have links to others, few if any."""
         for row in database.query("SELECT * FROM containers ORDER BY created_ns"):
@@ -100,6 +102,8 @@ class Containers:
         """Give it a new state, in memory and on disk (later, when that is full). One that is gone already has none."""
         if state == container.state:
             return
+        if state.attached is not container.state.attached:
+            self.naming_version += 1
         container.state = state
         self._later.run("state", container.id, lambda: self._write_state(container))
 
@@ -123,11 +127,13 @@ class Containers:
             (msgspec.json.encode(networks), msgspec.json.encode(state), container.id),
         )
         container.networks, container.state = networks, state
+        self.naming_version += 1
 
     def rename(self, container: Container, name: str) -> None:
         self.check_free(name)
         self._database.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container.id))
         del self._by_name[container.name]
+        self.naming_version += 1
         container.name = name
         self._by_name[name] = container
 

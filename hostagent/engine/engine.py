@@ -17,6 +17,7 @@ from hostagent.engine import (
     events,
     extrahosts,
     filters,
+    joining,
     listing,
     merge,
     mountspec,
@@ -33,7 +34,6 @@ from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.containervolumes import ContainerVolumes
-from hostagent.engine.endpoints import check_mac
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
 from hostagent.engine.lifecycle import Lifecycle
@@ -49,6 +49,7 @@ from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
+from hostagent.network.bridges import Bridges
 from hostagent.registry.manifest import serves
 from hostagent.runtime import protocol
 
@@ -72,6 +73,7 @@ class Engine:
         remapping: Remap | None,
         volumes: ContainerVolumes,
         logs: Logs,
+        bridges: Bridges,
     ) -> None:
         self._containers = containers
         self._lifecycle = lifecycle
@@ -84,6 +86,7 @@ class Engine:
         self._remap = remapping
         self._volumes = volumes
         self._logs = logs
+        self._bridges = bridges
 
     # -- create, show
 
@@ -104,7 +107,7 @@ class Engine:
         host = namespaces.settle(checked.host, self._containers.find)
         host = settle_links(host, self._containers.find)
         body = replace(body, host_config=host)
-        self._check_endpoints(body, mode)
+        networks = joining.settle(self._bridges, body, mode)
         self._volumes.check(body, host)
         mountspec.check_sources(host)
         extrahosts.check(host.extra_hosts or ())
@@ -122,6 +125,7 @@ class Engine:
             image_id=image.id,
             config=config,
             directory=self._containers.directory(container_id),
+            networks=networks,
         )
         Bundles.make(container.directory)
         try:
@@ -136,21 +140,6 @@ class Engine:
         if mode == "host" and host.port_bindings:
             warnings.append("Published ports are discarded when using host network mode")
         return wire.ContainerCreated(id=container.id, warnings=warnings)
-
-    @staticmethod
-    def _check_endpoints(body: wire.ContainerCreate, mode: str) -> None:
-        endpoints = body.networking_config.endpoints_config if body.networking_config else None
-        check_mac(mode, body.mac_address)
-        for network, settings in (endpoints or {}).items():
-            check_mac(network, settings.mac_address if settings else "")
-            if network not in (mode, "default"):
-                raise Invalid(f"network {network} not found")
-            if settings and settings.ipam_config and settings.ipam_config != wire.EndpointIPAMConfig():
-                raise Invalid("user specified IP address is supported on user defined networks only")
-            if settings and settings.aliases and mode == "bridge":
-                raise Invalid(
-                    "network-scoped alias is supported only for containers in user defined networks"
-                )
 
     def _taken(self, name: str) -> bool:
         try:

@@ -32,6 +32,10 @@ class Joined(msgspec.Struct, frozen=True, omit_defaults=True):
     def predefined(self) -> bool:
         return self.name in PREDEFINED
 
+    @property
+    def driver(self) -> str:
+        return {"host": "host", "none": "null"}.get(self.name, "bridge")
+
 
 class Attached(msgspec.Struct, frozen=True, omit_defaults=True):
     """An interface of a running container on a user's network; `ip` is CIDR, `gateway` "" without one."""

@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Sequence
 
 from msgspec.structs import replace
 
-from hostagent.engine import restarts, shims, startfailure, validate, waiting
+from hostagent.engine import joined, restarts, shims, startfailure, validate, waiting
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
@@ -26,6 +26,7 @@ from hostagent.engine.later import Later
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.mountedvolumes import MountedVolumes
 from hostagent.engine.pausing import Pausing
+from hostagent.engine.resolvers import Resolvers
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.starting import Starter, StartError
 from hostagent.errors import Conflict, EngineError, Invalid, NotModified
@@ -57,6 +58,7 @@ class Lifecycle:
         pausing: Pausing,
         volumes: ContainerVolumes,
         mounted: MountedVolumes,
+        resolvers: Resolvers,
     ) -> None:
         self._containers = containers
         self._later = later
@@ -67,6 +69,7 @@ class Lifecycle:
         self._pausing = pausing
         self._volumes = volumes
         self._mounted = mounted
+        self._resolvers = resolvers
         self._starter = Starter(bundles, endpoints, mounted, self._launch)
         self._background: set[asyncio.Task[None]] = set()
         self._restarts_held = True
@@ -122,6 +125,7 @@ class Lifecycle:
             raise
 
     def _release(self, container: Container) -> None:
+        self._resolvers.stop(container)
         self._mounted.unmounted(container)
         self._later.run("release", container.id, lambda: self._endpoints.release(container))
 
@@ -168,6 +172,8 @@ class Lifecycle:
         match message:
             case protocol.NetnsReady():
                 self._netns_ready(container, link, received[0])
+            case protocol.Resolver():
+                self._resolvers.take(container, received)
             case protocol.Started():
                 self._now_running(container, message)
                 if container.begun and not container.begun.done():
@@ -207,7 +213,7 @@ class Lifecycle:
             return
         finally:
             os.close(netns)
-        link.send(protocol.Network(interfaces))
+        link.send(protocol.Network(interfaces, self._endpoints.current(container).resolver))
 
     def _now_running(self, container: Container, message: protocol.Started) -> None:
         self._containers.save(
@@ -223,9 +229,16 @@ class Lifecycle:
                 **self._endpoints.facts(container),
             ),
         )
+        self._resolvers.serve(container)
         for warning in message.warnings:
             log.warning("container %s: %s", container.id[:12], warning)
+        self._tell_networks("connect", container)
         self._events.publish("container", "start", container.id, container.event_attributes())
+
+    def _tell_networks(self, action: str, container: Container) -> None:
+        for each in joined.of(container):
+            attributes = {"container": container.id, "name": each.name, "type": each.driver}
+            self._events.publish("network", action, each.network_id, attributes)
 
     def _exec_news(
         self, container: Container, message: protocol.ExecStarted | protocol.ExecFailed | protocol.ExecExit
@@ -277,6 +290,7 @@ class Lifecycle:
             ip="",
             gateway="",
             mac="",
+            attached=(),
             ports=(),
         )
         self._containers.save(container, ended)
@@ -289,6 +303,7 @@ class Lifecycle:
             container.id,
             container.event_attributes(exitCode=str(record.code), execDuration=str(seconds)),
         )
+        self._tell_networks("disconnect", container)
         waiting.ended(container, record.code)
         if again:
             self._restart_in(container, restarts.delay(ended))

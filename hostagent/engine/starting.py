@@ -53,7 +53,7 @@ class Starter:
         endpoint = self._endpoints.prepare(container)
         try:
             async with self._volumes.mounting(container) as volumes:
-                self._bundles.write(container, endpoint.interface, volumes)
+                self._bundles.write(container, endpoint, volumes)
                 outcome = await self._launched(container, endpoint, log_plan)
         except BaseException:
             if container.link:
@@ -74,7 +74,7 @@ class Starter:
         for attempt in (1, 2):
             container.begun = asyncio.get_running_loop().create_future()
             container.link = self._launch(container)
-            _order(container, container.link, endpoint.port_fds, endpoint.interface is not None, log)
+            _order(container, container.link, endpoint.port_fds, bool(endpoint.placed), log)
             outcome = await _outcome(container)
             # A launcher that died with our message in its hands: once more, with a new one (rule 2).
             if outcome is not None or attempt == 2:

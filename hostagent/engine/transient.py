@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from hostagent.engine import startfailure
+from hostagent.engine import namespaces, startfailure, validate
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
@@ -27,11 +27,12 @@ from hostagent.engine.merge import complete
 from hostagent.engine.mounts import Mounts, StartingVolume
 from hostagent.engine.shimlink import ShimLink
 from hostagent.engine.starting import Starter, StartError
-from hostagent.errors import EngineError
+from hostagent.errors import EngineError, Unsupported
 from hostagent.image.trees import remove_tree
 from hostagent.model.image import Image
+from hostagent.network.network import PREDEFINED
 from hostagent.runtime import protocol
-from hostagent.wire import ContainerCreate, LogConfig
+from hostagent.wire import ContainerCreate, HostConfig, LogConfig
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,11 @@ class Transients:
     @staticmethod
     def _container(directory: str, task: Task) -> Container:
         container_id = os.path.basename(directory)
+        mode = validate.network_mode(task.body.host_config or HostConfig())
+        if mode not in PREDEFINED and not mode.startswith(namespaces.CONTAINER):
+            raise Unsupported(
+                f"building on the network {mode} is not built yet in this engine: use bridge, host or none"
+            )
         config = complete(task.body, task.base, container_id)
         assert config.host_config is not None
         host = replace(config.host_config, log_config=LogConfig(type="none"), auto_remove=True)

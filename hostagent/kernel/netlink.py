@@ -30,9 +30,10 @@ from hostagent.model.network import Interface
 # linux/rtnetlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
+RT_SCOPE_NOWHERE = 255  # in a deletion: any
 
 # linux/if_link.h, linux/veth.h, linux/if_addr.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 18, 28
@@ -45,6 +46,8 @@ IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 IFF_UP = 1
 
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT})  # what `no_ipv6_address` meets on a kernel without IPv6
+
+GONE = frozenset({errno.ENODEV, errno.ESRCH})  # what deleting a link or a route meets when there is none
 
 LOOPBACK_INDEX = 1  # the kernel makes lo first in every network namespace
 
@@ -210,6 +213,12 @@ def new_default_route(gateway: str, index: int) -> Message:
     body = _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
     body += attribute(RTA_GATEWAY, packed) + attribute(RTA_OIF, index)
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def delete_default_route() -> Message:
+    """Of IPv4, in the main table. ESRCH when there is none."""
+    body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_NOWHERE, 0, 0)
+    return Message(RTM_DELROUTE, 0, body)
 
 
 # --- what the kernel has ---

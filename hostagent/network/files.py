@@ -5,6 +5,7 @@ They follow what Docker writes, because programs and people know it by heart (re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
@@ -26,16 +27,15 @@ ff02::2\tip6-allrouters
 def hosts(
     hostname: str,
     domainname: str = "",
-    address: str | None = None,
+    addresses: Iterable[str] = (),
     extra: Iterable[tuple[str, str]] = (),
 ) -> str:
-    """/etc/hosts: the fixed part, `extra` (name, address) pairs, the container's own names and address."""
+    """/etc/hosts: the fixed part, `extra` (name, address) pairs, the container's own names and addresses."""
     lines = [f"{where}\t{name}\n" for name, where in extra]
-    if address is not None:
-        name = f"{hostname}.{domainname}" if domainname else hostname
-        short, dot, _ = name.partition(".")
-        names = f"{name} {hostname if domainname else short}" if dot else name
-        lines.append(f"{address}\t{names}\n")
+    name = f"{hostname}.{domainname}" if domainname else hostname
+    short, dot, _ = name.partition(".")
+    names = f"{name} {hostname if domainname else short}" if dot else name
+    lines += [f"{address}\t{names}\n" for address in addresses]
     return _STATIC_HOSTS + "".join(lines)
 
 
@@ -61,6 +61,11 @@ def only_resolved_stub(host: str) -> bool:
     return [words[:1] for words in _words(host, "nameserver")] == [["127.0.0.53"]]
 
 
+def name_servers(host: str) -> list[str]:
+    """Those of a resolv.conf, in order."""
+    return [words[0] for words in _words(host, "nameserver") if words]
+
+
 def resolv_conf(
     host: str,
     servers: Sequence[str] = (),
@@ -68,6 +73,7 @@ def resolv_conf(
     options: Sequence[str] = (),
     *,
     own_network: bool = True,
+    resolver: str = "",
 ) -> str:
     """A container's /etc/resolv.conf from the host's text and what the user asked for, each part replacing
     the host's.
@@ -75,10 +81,11 @@ def resolv_conf(
     With a network namespace of its own (`own_network`) the host's loopback resolvers cannot be reached and
     are left out; without any other, Docker's fallback servers stand in.
     "." in `search` is no domain: alone it means no search list.
+    With a `resolver` of ours it is the only server, and gets names without dots first (ndots:0).
     """
-    found = list(servers)
+    found = [resolver] if resolver else list(servers)
     if not found:
-        found = [words[0] for words in _words(host, "nameserver") if words]
+        found = name_servers(host)
         if own_network:
             found = [server for server in found if not _loopback(server)] or list(FALLBACK_SERVERS)
     if not search:
@@ -87,6 +94,8 @@ def resolv_conf(
         search = domains[-1] if domains else ()
     if not options:
         options = [word for words in _words(host, "options") for word in words]
+    if resolver and not any(re.fullmatch(r"ndots:\d+", option) for option in options):
+        options = [*(option for option in options if not option.startswith("ndots:")), "ndots:0"]
     lines = [f"nameserver {server}\n" for server in found]
     if wanted := [domain for domain in search if domain != "."]:
         lines.append(f"search {' '.join(wanted)}\n")

@@ -82,7 +82,7 @@ def check(body: NetworkCreate) -> Wanted:
         raise Unsupported("options of the IPAM driver are not built: leave --ipam-opt out")
     errors = [text for config in ipam.config or () for text in _address_errors(config, body.enable_ipv6)]
     if errors:
-        raise Invalid("invalid network config:\n" + "\n".join(errors))
+        raise Invalid("invalid network config:\n" + together(errors))
     if body.enable_ipv6:
         raise Unsupported("IPv6 on user-defined networks is not built yet in this engine: leave --ipv6 out")
     configs = [config for config in ipam.config or () if ":" not in config.subnet]
@@ -107,6 +107,11 @@ def check(body: NetworkCreate) -> Wanted:
         masquerade=_flag(options, _MASQUERADE_OPTION),
         binding=_binding(options),
     )
+
+
+def together(errors: list[str]) -> str:
+    """Several errors as Docker lists them."""
+    return errors[0] if len(errors) == 1 else "* " + "\n* ".join(errors)
 
 
 def _check_driver(body: NetworkCreate) -> None:

@@ -14,9 +14,9 @@ from hostagent.kernel import fds, libc, netlink, pty
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_mounts import Hierarchy
 from hostagent.kernel.rootpath import open_in_root, proc_name, touch_in_root
-from hostagent.runtime import program, rights
+from hostagent.runtime import program, resolver, rights
 from hostagent.runtime.finish import exec_program, report_and_exit
-from hostagent.runtime.messages import Console, Namespaces, Network, Ready, decode
+from hostagent.runtime.messages import Console, Namespaces, Network, Ready, Resolver, decode
 from hostagent.runtime.plan import FilesystemPlan
 from hostagent.runtime.program import StartError
 from hostagent.runtime.rights import Rights
@@ -170,6 +170,11 @@ def _finish_network(task: InitTask) -> None:
         raise StartError("network", 0, f"expected the network, got {message.kind!r}")
     try:
         netlink.configure(message.interfaces)
+        if message.resolver:
+            sockets = resolver.open_sockets()
+            fds.send_message(task.channel, Resolver().encode(), sockets)
+            for fd in sockets:
+                os.close(fd)
     except OSError as error:
         raise StartError("network", error.errno or 0, f"cannot set up the network: {error}") from None
 

@@ -7,6 +7,7 @@ builder                             shim
 init                                parent
  | -- Namespaces -------------------> |   they exist: the parent may give /proc/<pid>/ns/net its interfaces
  | <------------------- Network ----- |   only when the spec makes a new network namespace
+ | -- Resolver + fds ---------------> |   only when that asks for it
  | -- Console + fd of the master ---> |   only with a terminal
  | -- Ready ------------------------> |   only with an exec fifo: all is checked, init waits at the fifo
  | -- Failed -----------------------> |   or else the channel closes at execve: the program runs
@@ -69,10 +70,19 @@ class Network(Message):
     """What to finish in the network namespace; lo is brought up in any case."""
 
     interfaces: tuple[Interface, ...] = ()
+    resolver: bool = False
+    """Whether to answer with `Resolver`."""
     kind: ClassVar[str] = "network"
 
     def encode(self) -> bytes:
-        return network([interface.to_json() for interface in self.interfaces])
+        return network([interface.to_json() for interface in self.interfaces], self.resolver)
+
+
+@dataclass(frozen=True)
+class Resolver(Message):
+    """Carries two fds: see runtime/resolver.py."""
+
+    kind: ClassVar[str] = "resolver"
 
 
 @dataclass(frozen=True)
@@ -97,9 +107,9 @@ class Failed(Message):
     kind: ClassVar[str] = "failed"
 
 
-def network(interfaces: list[InterfaceJson]) -> bytes:
+def network(interfaces: list[InterfaceJson], resolver: bool = False) -> bytes:
     """`Network` as it is sent, for the shim, which passes on what it does not read."""
-    return _encode(Network.kind, {"interfaces": interfaces})
+    return _encode(Network.kind, {"interfaces": interfaces, "resolver": resolver})
 
 
 def _encode(kind: str, fields: Mapping[str, object]) -> bytes:
@@ -111,10 +121,11 @@ def decode(data: bytes) -> Message:
     fields = _DECODER.raw_decode(data.decode())[0]
     kind = fields.pop("type", None)
     if kind == Network.kind:
-        return Network(tuple(Interface.from_json(entry) for entry in fields["interfaces"]))
+        interfaces = tuple(Interface.from_json(entry) for entry in fields["interfaces"])
+        return Network(interfaces, fields.get("resolver", False))
     if cls := _KINDS.get(kind):
         return cls(**fields)
     raise ValueError(f"unknown message {kind!r} on an init channel")
 
 
-_KINDS = {cls.kind: cls for cls in (Build, Born, Namespaces, Console, Ready, Failed)}
+_KINDS = {cls.kind: cls for cls in (Build, Born, Namespaces, Resolver, Console, Ready, Failed)}

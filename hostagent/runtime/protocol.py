@@ -22,7 +22,9 @@ from typing import Any, ClassVar
 
 from hostagent.model.network import InterfaceJson
 
-VERSION = 1
+VERSION = 2
+NETWORKS_SINCE = 2
+"""The version that knows `AskNetns`, `Rewire`, `Rewired` and `Resolver`: older shims cannot change networks."""
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
@@ -106,6 +108,28 @@ class Network(Message):
     """Interfaces that the daemon has put into the netns, for init to configure (model.network.Interface as JSON)."""
 
     interfaces: list[InterfaceJson]
+    resolver: bool = False
+    """Whether the sockets at 127.0.0.11:53 are wanted: they come with `Resolver`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskNetns(Message):
+    """Of a container that runs: the answer is `NetnsReady`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewire(Message):
+    """Change the network of a container that runs; the answer is `Rewired`."""
+
+    interfaces: list[InterfaceJson]
+    """That the daemon has put into its namespace; none with a gateway."""
+    removed: list[str]
+    """Names of interfaces there that go away."""
+    gateway: str
+    """Of the default route from now on, through `gateway_interface`; "": no default route."""
+    gateway_interface: str
+    resolver: bool = False
+    """As of `Network`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +194,20 @@ class Resize(Message):
 
 
 # -- shim -> daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver(Message):
+    """Two fds: the sockets at 127.0.0.11:53 of the container's network namespace, UDP and listening TCP. Sent when they
+    are opened, and after `Status` to a daemon that comes later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewired(Message):
+    """What became of a `Rewire`: nothing is said when all is done."""
+
+    errno: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

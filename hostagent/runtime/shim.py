@@ -23,7 +23,7 @@ from typing import NoReturn
 
 from hostagent.kernel import constants, fds, libc, pty
 from hostagent.kernel.cgroup import Cgroup
-from hostagent.runtime import birth, builder, exitrecord, messages, protocol, waiters
+from hostagent.runtime import birth, builder, exitrecord, messages, protocol, rewire, waiters
 from hostagent.runtime.logdrivers import open_log
 from hostagent.runtime.logfile import Log
 from hostagent.runtime.logplan import LogPlan
@@ -113,6 +113,8 @@ class Shim:
         self._session: Session | None = None
         self._execs: dict[str, Execution] = {}
         self._kept: list[int] = []
+        self._resolver: list[int] = []
+        """The sockets of its network's resolver, for this daemon and later ones; few containers have them."""
         self._waiters = Waiters(self._loop)
         self._handed: list[int] = []
         """Clients that wait, given to the daemon: ours again if it ends before it has read that."""
@@ -304,6 +306,8 @@ class Shim:
                 execs=[execution.status() for execution in self._execs.values()],
             )
         )
+        if self._resolver and message.version >= protocol.NETWORKS_SINCE:
+            self._tell(protocol.Resolver(), *self._resolver)
 
     def _keep(self, message: protocol.Keep, received: list[int]) -> None:
         self._kept += received
@@ -443,6 +447,8 @@ class Shim:
         match messages.decode(data):
             case messages.Namespaces():
                 self._namespaces_made()
+            case messages.Resolver():
+                self._keep_resolver(received)
             case messages.Console():
                 (master,) = received
                 if self._start.height and self._start.width:
@@ -461,6 +467,10 @@ class Shim:
         if not self._start.await_network:
             self._network(protocol.Network([]), [])
             return
+        self._tell_netns()
+
+    def _tell_netns(self) -> None:
+        assert self._child is not None
         try:
             netns = os.open(f"/proc/{self._child.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -471,9 +481,34 @@ class Shim:
     def _network(self, message: protocol.Network, received: list[int]) -> None:
         assert self._child is not None
         try:
-            fds.send_message(self._child.channel, messages.network(message.interfaces))
+            fds.send_message(self._child.channel, messages.network(message.interfaces, message.resolver))
         except OSError:
             return  # init is gone; its end is reported by the channel's EOF and the pidfd
+
+    def _keep_resolver(self, sockets: list[int]) -> None:
+        self._resolver = sockets
+        self._tell(protocol.Resolver(), *sockets)
+
+    # -- the network of a container that runs
+
+    def _ask_netns(self, message: protocol.AskNetns, received: list[int]) -> None:
+        if self._phase == "running":  # else its end is on the way to the daemon
+            self._tell_netns()
+
+    def _rewire(self, message: protocol.Rewire, received: list[int]) -> None:
+        if self._child is None or self._phase != "running":
+            return
+        pid, channel = rewire.fork(message, self._child.pid)
+        self._loop.watch(channel.fileno(), READ, lambda _events: self._rewired(pid, channel))
+
+    def _rewired(self, pid: int, channel: socket.socket) -> None:
+        data, received = fds.recv_message(channel)
+        self._loop.unwatch(channel.fileno())
+        channel.close()
+        os.waitpid(pid, 0)
+        if received and not self._resolver:
+            self._keep_resolver(received)
+        self._tell(protocol.Rewired(*rewire.result(data)))
 
     def _running(self) -> None:
         assert self._child is not None and self._session is not None
@@ -512,9 +547,10 @@ class Shim:
             boot_id=exitrecord.boot_id(),
         )
         exitrecord.write(self._bundle, record, self._start.durable, self._lock)
-        for fd in self._kept:
+        for fd in (*self._kept, *self._resolver):
             os.close(fd)
         self._kept.clear()
+        self._resolver.clear()
         self._record = record
         self._answer_waiters(record.code)
         self._tell(record)
@@ -558,6 +594,8 @@ HANDLERS: dict[type[protocol.Message], Callable[[Shim, protocol.Message, list[in
     protocol.Attach: Shim._attach,  # type: ignore[dict-item]
     protocol.Start: Shim._begin,  # type: ignore[dict-item]
     protocol.Network: Shim._network,  # type: ignore[dict-item]
+    protocol.AskNetns: Shim._ask_netns,  # type: ignore[dict-item]
+    protocol.Rewire: Shim._rewire,  # type: ignore[dict-item]
     protocol.Exec: Shim._exec,  # type: ignore[dict-item]
     protocol.Signal: Shim._signal,  # type: ignore[dict-item]
     protocol.Stop: Shim._stop,  # type: ignore[dict-item]

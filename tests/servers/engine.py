@@ -154,6 +154,8 @@ class Engine:
             self.docker("rm", "-fv", *names)
         if names := self.ok("volume", "ls", "-q").split():
             self.docker("volume", "rm", "-f", *names)
+        if names := self.docker("network", "ls", "-q", "--filter", "type=custom").out.split():
+            self.docker("network", "rm", *names)
         images = self.ok("images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines()
         for line in images:
             name, identity = line.split(" ")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hostagent.runtime import protocol
 from tests.e2e.terminal import Terminal
 from tests.servers.engine import Engine
 from tests.servers.hostagent import SOURCE, Daemon
@@ -70,7 +71,7 @@ def test_containers_run_on_and_do_what_they_are_told(engine: Engine, upgrade: Up
     engine.ok("stop", "-t", "0", "case")
     assert engine.inspect("case", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
     engine.ok("start", "case")
-    assert shims(engine) == {"case": (1, True)}
+    assert shims(engine) == {"case": (protocol.VERSION, True)}
     assert engine.ok("exec", "case", "cat", "/root/file") == "kept"
 
 

@@ -17,9 +17,13 @@ options ndots:2 edns0
 
 
 def test_hosts() -> None:
-    text = files.hosts("web", "example.org", "172.17.0.2", [("db", "10.0.0.5")])
+    text = files.hosts("web", "example.org", ["172.18.0.2", "172.17.0.2"], [("db", "10.0.0.5")])
     assert text.splitlines()[0] == "127.0.0.1\tlocalhost"
-    assert text.splitlines()[-2:] == ["10.0.0.5\tdb", "172.17.0.2\tweb.example.org web"]
+    assert text.splitlines()[-3:] == [
+        "10.0.0.5\tdb",
+        "172.18.0.2\tweb.example.org web",
+        "172.17.0.2\tweb.example.org web",
+    ]
     assert files.hosts("web").splitlines()[-1] == "ff02::2\tip6-allrouters"
     assert files.hostname("web") == "web\n"
 
@@ -44,6 +48,12 @@ def test_what_the_user_asks_for_replaces_the_hosts() -> None:
     text = files.resolv_conf(HOST, ["127.0.0.1"], ["a.example", "b.example"], ["timeout:1"])
     assert text == "nameserver 127.0.0.1\nsearch a.example b.example\noptions timeout:1\n"
     assert "search" not in files.resolv_conf(HOST, search=["."])
+
+
+def test_a_resolver_of_ours_is_the_only_one() -> None:
+    text = files.resolv_conf("nameserver 192.0.2.1\n", ["192.0.2.9"], resolver="127.0.0.11")
+    assert text == "nameserver 127.0.0.11\noptions ndots:0\n"
+    assert "options ndots:2 edns0\n" in files.resolv_conf(HOST, resolver="127.0.0.11")
 
 
 def test_only_the_stub_of_resolved() -> None:
