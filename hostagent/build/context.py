@@ -15,7 +15,7 @@ from hostagent.errors import Invalid
 from hostagent.image.buildjobs import Clone, Download, Downloaded, UnpackContext
 from hostagent.image.crew import Crew
 from hostagent.image.jobs import Done
-from hostagent.image.spool import spool
+from hostagent.image.pipe import unpack_stream
 from hostagent.image.store import Lease
 from hostagent.kernel.fds import owned
 from hostagent.kernel.rootpath import open_in_root
@@ -45,13 +45,10 @@ class Contexts:
 
     async def receive(self, stream: AsyncIterator[bytes]) -> None:
         """The tar of the build's context becomes the context. Raises Invalid for what is no tar."""
-        archive, directory = self._lease.scratch("context-tar"), self._lease.scratch("context")
-        size = await spool(stream, archive)
-        if not size:
-            raise Invalid("the build has no context: its body is empty")
+        fifo, directory = self._lease.scratch("context-pipe"), self._lease.scratch("context")
         directory.mkdir()
-        await self._crew.run(UnpackContext(str(archive), str(directory)), Done)
-        archive.unlink()
+        if not await unpack_stream(self._crew, stream, fifo, directory):
+            raise Invalid("the build has no context: its body is empty")
         self._main = Tree(str(directory), "")
 
     def give(self, given: Given) -> bytes:

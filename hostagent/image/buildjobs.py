@@ -71,7 +71,10 @@ class MakeDirectories(msgspec.Struct, frozen=True, tag=True):
 
 
 class UnpackContext(msgspec.Struct, frozen=True, tag=True):
-    """Unpack a tar, compressed or not, into the empty directory `into`; all is root's. Answer: Done."""
+    """Unpack a tar, compressed or not, into the empty directory `into`; all is root's. Answer: Done.
+
+    `path` may be a pipe: a Step says that it is open.
+    """
 
     path: str
     into: str

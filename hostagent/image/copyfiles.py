@@ -7,6 +7,7 @@ destination's symlinks say is followed there and leads nowhere else; the source 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import posixpath
 import re
@@ -29,10 +30,10 @@ from hostagent.image.buildjobs import (
     Stage,
     UnpackContext,
 )
-from hostagent.image.compression import open_stream
+from hostagent.image.compression import ahead, open_stream
 from hostagent.image.extract import Extractor
 from hostagent.image.finishing import finish
-from hostagent.image.jobs import Done
+from hostagent.image.jobs import Done, Step
 from hostagent.image.selection import Found, Member, digest, members, open_root, select
 from hostagent.image.tar_reader import TarReader
 from hostagent.image.trees import remove_tree
@@ -50,14 +51,12 @@ Chmod = Callable[[int], int]
 """From a file's whole mode to its new permission bits."""
 
 
-def perform(job: BuildJob) -> Digested | Finished | Done:
+def perform(job: BuildJob, tell: Callable[[Step], None]) -> Digested | Finished | Done:
     """In a worker's process for one job."""
     os.umask(0)
     match job:
         case UnpackContext():
-            with owned(os.open(job.path, os.O_RDONLY | os.O_CLOEXEC)) as archive:
-                jail.enter(job.into)
-                _unpack(archive, "/", (0, 0))
+            _receive(job, tell)
         case DigestFiles():
             jail.own_namespace()
             with owned(open_root(job.selection.files, job.mountpoint)) as root:
@@ -70,6 +69,18 @@ def perform(job: BuildJob) -> Digested | Finished | Done:
         case FinishLayer():
             return finish(job)
     return Done()
+
+
+def _receive(job: UnpackContext, tell: Callable[[Step], None]) -> None:
+    """Read and inflate in a thread, write in this one; up to the end of what comes, not only of the archive."""
+    with io.BufferedReader(io.FileIO(job.path), _CHUNK) as file:
+        tell(Step("opened", 0, 0))
+        head = file.peek(8)[:8]
+        jail.enter(job.into)
+        pieces = ahead(open_stream(file, head))
+        Extractor(b"/", (0, 0), keep_kinds=False).run(TarReader(pieces, open_ended=True))
+        while pieces():
+            pass
 
 
 def _enter(stage: Stage) -> None:

@@ -21,16 +21,16 @@ async def spool(stream: AsyncIterator[bytes], path: Path) -> int:
             pieces.append(piece)
             gathered += len(piece)
             if gathered >= FLUSH:
-                await asyncio.to_thread(_write, fd, pieces)
+                await asyncio.to_thread(write_all, fd, pieces)
                 total += gathered
                 pieces, gathered = [], 0
-        await asyncio.to_thread(_write, fd, pieces)
+        await asyncio.to_thread(write_all, fd, pieces)
         return total + gathered
     finally:
         os.close(fd)
 
 
-def _write(fd: int, pieces: list[bytes]) -> None:
+def write_all(fd: int, pieces: list[bytes]) -> None:
     for piece in pieces:
         view = memoryview(piece)
         while view:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.cgroups import processes
 from tests.servers.engine import Engine
-from tests.servers.hostagent import Daemon, command_line, hostagent, processes
+from tests.servers.hostagent import Daemon, hostagent
+from tests.servers.namespace import command_line
 
 pytestmark = pytest.mark.root
 
