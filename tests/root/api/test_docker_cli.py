@@ -140,6 +140,6 @@ async def test_save_load_tag_rmi(docker: Docker, tmp_path: Path) -> None:
 
 
 async def test_what_is_not_built_is_told(docker: Docker) -> None:
-    result = await docker("network", "create", "net")
+    result = await docker("swarm", "init")
     assert result.status == 1
-    assert "networks is not built yet" in result.err
+    assert "swarm is not built yet" in result.err

@@ -46,8 +46,9 @@ def test_networks_that_are_made(same: Same) -> None:
         ["taken"],
         ["-d", "host", "x"],
         ["-d", "overlay", "x"],
-        ["--ipam-driver", "nope", "x"],
-        ["-d", "nope", "x"],
+        # dockerd looks for a plugin for 15 seconds.
+        pytest.param(["--ipam-driver", "nope", "x"], marks=pytest.mark.long),
+        pytest.param(["-d", "nope", "x"], marks=pytest.mark.long),
         ["--subnet", "10.79.0.0/16", "x"],
         ["--subnet", "10.80.0.1/16", "x"],
         ["--subnet", "10.80.0.0/16", "--gateway", "10.81.0.1", "x"],

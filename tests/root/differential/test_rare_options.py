@@ -227,12 +227,20 @@ def test_a_file_of_an_export_and_what_came_last(both: tuple[Engine, Engine], sam
 
 def test_a_commit_without_a_pause(both: tuple[Engine, Engine], same: Same) -> None:
     same("run", "-d", "--name", "box", "busybox", "sleep", "60")
+    boxes = {engine.name: engine.inspect("box", "{{.Id}}") for engine in both}
     told = []
     for pause in ("--pause=false", "--pause"):
         same("commit", pause, "box", "committed")
         for engine in both:
             now = engine.ok("info", "--format", "{{.SystemTime}}")
-            filters = ("--filter", "event=pause", "--filter", "event=unpause", "--filter", "container=box")
+            filters = (
+                "--filter",
+                "event=pause",
+                "--filter",
+                "event=unpause",
+                "--filter",
+                f"container={boxes[engine.name]}",
+            )
             told.append(
                 engine.ok("events", "--since", "1h", "--until", now, *filters, "--format", "{{.Action}}")
             )
