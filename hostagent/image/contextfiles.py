@@ -129,9 +129,11 @@ def _part(stream: zstandard.ZstdDecompressionReader, path: str, offset: int, len
     digest = hashlib.sha256()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        if os.fstat(fd).st_size < offset:
+        there = os.fstat(fd).st_size
+        if there < offset:
             raise Invalid("a content came with a hole in it: ask again what is missing")
-        os.ftruncate(fd, offset)
+        if there > offset:
+            os.ftruncate(fd, offset)
         os.lseek(fd, offset, os.SEEK_SET)
         while length:
             piece = stream.read(min(CHUNK, length))

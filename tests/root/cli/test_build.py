@@ -77,6 +77,41 @@ def test_ignored_files_stay_here(engine: Engine, context: Path) -> None:
     assert inside(engine, image, "cd /app; find . | sort") == [".", "./src", "./src/deep", "./src/deep/keep"]
 
 
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        "**\n!src\n!**/nothing\n!*.md\n!Dockerfile\n**/*.py\n!src/keep.py\n",
+        "src\n!src/deep/er\n",
+        "/src/*/\n./a.py\n../x\n",
+        "*/deep\n# comment\n\n  b.md  \n",
+        "*.??\n!a.py\n**/er\n",
+        "[a-b].*\nsrc/[^d]*\n",
+    ],
+)
+def test_ignored_as_docker_ignores(peer_engine: Engine, tmp_path: Path, patterns: str) -> None:
+    """docker's own client and dockerd say which files a .dockerignore leaves.
+
+    Not compared: `**` with `!**/*.md`, for which the classic client looks into no directory, and BuildKit and we do.
+    """
+    for name in (
+        "a.py",
+        "b.md",
+        "src/keep.py",
+        "src/c.md",
+        "src/deep/d.py",
+        "src/deep/er/e.md",
+        "lib/er/f.py",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY . /app\n")
+    (tmp_path / ".dockerignore").write_text(patterns)
+    peer_engine.ok("build", "-q", "-t", "theirs", str(tmp_path))
+    ours = built(peer_engine, str(tmp_path))
+    script = "cd /app; find . -type f | sort"
+    assert inside(peer_engine, ours, script) == inside(peer_engine, "theirs", script)
+
+
 def test_a_dockerfile_from_elsewhere(engine: Engine, context: Path, tmp_path: Path) -> None:
     other = tmp_path / "Other"
     other.write_text("FROM busybox\nCOPY . /other\n")
