@@ -105,6 +105,10 @@ class Containers:
         if state.attached is not container.state.attached:
             self.naming_version += 1
         container.state = state
+        self.write(container)
+
+    def write(self, container: Container) -> None:
+        """What is in memory alone so far (results of health checks) gets to the disk too."""
         self._later.run("state", container.id, lambda: self._write_state(container))
 
     def _write_state(self, container: Container) -> None:

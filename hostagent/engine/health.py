@@ -75,7 +75,7 @@ class Health:
             case _:
                 if self._stop(container):
                     # `exited` has written the row already; what it says of the health is for `inspect` for ever.
-                    self._containers.save(container, container.state)
+                    self._containers.write(container)
 
     def _begin(self, container: Container) -> None:
         if healthcheck.command(container.config):
