@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import zstandard
 
 from hostagent import wire
 from hostagent.wire.handover import ImageLacks, ImageParts
 from machine.client.docker_call import Caller, decode, path_of
-from machine.errors import Unavailable
+from machine.errors import DaemonError, MachineError, Unavailable
 
 
 class Handovers:
-    """All raise DaemonError, with status 404 also on an engine that has none of these calls."""
+    """All raise DaemonError; an engine that has none of these calls is told as such."""
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
     def parts(self, name: str) -> ImageParts:
         """What an image is made of."""
-        return self._caller.get(path_of("pymachine", "v1", "images", name, "parts"), ImageParts)
+        with _known():
+            return self._caller.get(path_of("pymachine", "v1", "images", name, "parts"), ImageParts)
 
     def read(self, name: str, digest: str, offset: int) -> Iterator[bytes]:
         """The bytes of one of its layers, from `offset`."""
@@ -40,12 +42,25 @@ class Handovers:
 
     def take(self, parts: ImageParts) -> ImageLacks:
         """Make it an image there; what is missing for that."""
-        response = self._caller.call("POST", _IMAGES, body=wire.encode(parts), timeout=None)
-        return decode(response.read(), ImageLacks)
+        with _known():
+            response = self._caller.call("POST", _IMAGES, body=wire.encode(parts), timeout=None)
+            return decode(response.read(), ImageLacks)
 
     def send(self, stream: Iterable[bytes]) -> None:
         """Contents, as builds send theirs."""
         self._caller.call("POST", _CONTENTS, body=stream, headers=_BYTES, timeout=None).read()
+
+
+@contextmanager
+def _known() -> Iterator[None]:
+    try:
+        yield
+    except DaemonError as error:
+        if error.status == 404 and str(error) == "page not found":
+            raise MachineError(
+                "the engine there hands no images on (dockerd, or older than this pymachine): use save and load"
+            ) from error
+        raise
 
 
 _IMAGES = "/pymachine/v1/images"

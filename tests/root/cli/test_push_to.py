@@ -140,3 +140,16 @@ def test_parts_that_do_not_fit_are_refused(source: DockerClient, empty: DockerCl
     for words, change in wrong.items():
         with pytest.raises(MachineError, match=words):
             empty.handovers.take(msgspec.structs.replace(parts, **change))
+
+
+@pytest.mark.peer
+def test_an_engine_of_others_is_told_as_such(source: DockerClient, peer_engine: Engine) -> None:
+    with DockerClient(peer_engine.socket) as theirs:
+        with pytest.raises(MachineError, match="use save and load"):
+            theirs.handovers.parts("busybox")
+        _, outcomes = client.push_to(
+            source.handovers, {"t": theirs.handovers}, "busybox", lambda name, size: None
+        )
+    assert "use save and load" in str(outcomes["t"].error)
+    with pytest.raises(MachineError, match="No such image"):
+        source.handovers.parts("nothing:1")
