@@ -64,6 +64,7 @@ from hostagent.image.service import ImageService
 from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_support import support
+from hostagent.model.reference import DEFAULT_DOMAIN
 from hostagent.network.bridge import BridgeNetwork
 from hostagent.network.bridges import Bridges
 from hostagent.network.tables import Tables
@@ -152,7 +153,7 @@ async def serve(options: Options) -> None:
             str(options.root),
             _engine_id(options.root),
             limits.support,
-            options.mirrors,
+            registries.mirrors_of(DEFAULT_DOMAIN),
             options.insecure,
             options.log_driver,
         ),

@@ -170,11 +170,11 @@ class System:
 
     def _registries(self) -> RegistryConfig:
         return RegistryConfig(
-            insecure_registry_cidrs=["127.0.0.0/8"],
+            insecure_registry_cidrs=[*(each for each in self._insecure if "/" in each), "127.0.0.0/8"],
             mirrors=self._mirrors or None,
             index_configs={
                 "docker.io": IndexInfo(name="docker.io", mirrors=self._mirrors, official=True),
-                **{host: IndexInfo(name=host, secure=False) for host in self._insecure},
+                **{host: IndexInfo(name=host, secure=False) for host in self._insecure if "/" not in host},
             },
         )
 

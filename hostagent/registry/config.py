@@ -6,7 +6,9 @@ import ipaddress
 import os
 import socket
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from hostagent.errors import Invalid
 from hostagent.model.reference import DEFAULT_DOMAIN
 
 HUB = "registry-1.docker.io"
@@ -39,18 +41,16 @@ class RegistryConfig:
 
         May ask the resolver for the addresses of `domain`.
         """
-        mirrors = () if push else tuple(self._mirror(url) for url in self._mirrors_of(domain))
+        mirrors = () if push else tuple(self._mirror(url) for url in self.mirrors_of(domain))
         return (*mirrors, *self._own(domain))
 
-    def _mirrors_of(self, domain: str) -> list[str]:
-        found: list[str] = []
+    def mirrors_of(self, domain: str) -> list[str]:
+        """URLs, in their order."""
+        return [url for host, url in map(_split_mirror, self.mirrors) if host == domain]
+
+    def __post_init__(self) -> None:
         for entry in self.mirrors:
-            host, equals, url = entry.partition("=")
-            if not equals or "://" in host:
-                host, url = DEFAULT_DOMAIN, entry
-            if host == domain:
-                found.append(url)
-        return found
+            _split_mirror(entry)
 
     def _mirror(self, url: str) -> Endpoint:
         host = url.partition("://")[2].partition("/")[0]
@@ -83,6 +83,25 @@ class RegistryConfig:
         return bool(networks) and any(
             address in network for address in _addresses(host) for network in networks
         )
+
+
+def _split_mirror(entry: str) -> tuple[str, str]:
+    """The host that it is a mirror of, and its URL. Raises Invalid."""
+    host, equals, url = entry.partition("=")
+    if not equals or "://" in host:
+        host, url = DEFAULT_DOMAIN, entry
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.netloc
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise Invalid(
+            f"invalid mirror: {entry!r}: write https://HOST[:PORT], or REGISTRY=https://HOST[:PORT]"
+        )
+    return host, url
 
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network

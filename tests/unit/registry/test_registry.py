@@ -21,7 +21,7 @@ A, B, C = ("sha256:" + digit * 64 for digit in "abc")
 
 def test_endpoints(tmp_path: Path) -> None:
     config = RegistryConfig(
-        mirrors=("https://m.example/", "quay.io=https://q.example?a=b", "http://10.0.0.1"),
+        mirrors=("https://m.example/", "quay.io=https://q.example/proxy", "http://10.0.0.1"),
         insecure=("reg.example:5000", "10.0.0.0/8"),
         certificates=str(tmp_path),
     )
@@ -32,7 +32,7 @@ def test_endpoints(tmp_path: Path) -> None:
     )
     assert config.endpoints("docker.io", push=True) == (Endpoint("https://registry-1.docker.io"),)
     assert config.endpoints("quay.io") == (
-        Endpoint("https://q.example?a=b", mirror=True),
+        Endpoint("https://q.example/proxy", mirror=True),
         Endpoint("https://quay.io"),
     )
     assert config.endpoints("quay.io", push=True) == (Endpoint("https://quay.io"),)
@@ -49,6 +49,14 @@ def test_endpoints(tmp_path: Path) -> None:
     assert config.endpoints("127.0.0.1:5000") == (
         Endpoint("https://127.0.0.1:5000", certificates=str(own)),
     ), "whoever puts certificates there wants TLS"
+
+
+@pytest.mark.parametrize(
+    "mirror", ["m.example", "ftp://m", "https://", "https://m?x=1", "quay.io=m", "https://a@m"]
+)
+def test_what_is_no_mirror(mirror: str) -> None:
+    with pytest.raises(Invalid, match="invalid mirror"):
+        RegistryConfig(mirrors=(mirror,))
 
 
 @pytest.mark.parametrize(
