@@ -37,7 +37,7 @@ SAME: dict[str, tuple[str, tuple[str, ...]]] = {
     "no network": ("FROM busybox\nRUN ls /sys/class/net\n", ("--network", "none")),
     "isolation": ("FROM busybox\nRUN true\n", ("--isolation", "default")),
     "ONBUILD of a stage": ("FROM busybox AS a\nONBUILD RUN echo hi > /hi\nFROM a\nRUN cat /hi\n", ()),
-    "both streams": ("FROM busybox\nRUN echo out; echo err >&2\n", ()),
+    "both streams": ("FROM busybox\nRUN echo out\nRUN echo err >&2\n", ()),
     "metadata": ("FROM busybox\nENV A=1\nLABEL a=b\nCMD x\n", ()),
     "nothing but FROM": ("FROM busybox\n", ("-t", "some/name:tag", "-t", "other")),
     "archives": (
