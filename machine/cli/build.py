@@ -69,7 +69,7 @@ def build(
     ] = None,
     ssh: Annotated[
         list[str] | None,
-        typer.Option("--ssh", metavar="default", help="for RUN --mount=type=ssh", rich_help_panel=_What),
+        typer.Option("--ssh", metavar="default", help="not built yet: use --secret", rich_help_panel=_What),
     ] = None,
     add_host: Annotated[
         list[str] | None,
