@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -48,9 +49,14 @@ class Request:
 
 
 class Builder:
-    """Builds of this daemon; `memory` is a directory that is no disk."""
+    """Builds of this daemon; `memory` is a directory that is no disk. `limit`: bytes of steps that are kept beside
+    those that images are made of; 0 is none, -1 a tenth of the disk."""
 
-    def __init__(self, images: ImageService, transients: Transients, root: Path, memory: Path) -> None:
+    def __init__(
+        self, images: ImageService, transients: Transients, root: Path, memory: Path, limit: int
+    ) -> None:
+        self._root = root
+        self._limit = limit
         self._images = images
         self._transients = transients
         self._memory = memory
@@ -64,7 +70,20 @@ class Builder:
         return host_platform()
 
     async def build(self, request: Request, context: AsyncIterator[bytes] | Given) -> Image:
-        """The image of the target stage, with its names. What steps came to is kept whatever happens."""
+        """The image of the target stage, with its names. What steps came to is kept, up to the limit."""
+        try:
+            return await self._build(request, context)
+        finally:
+            if self._limit:
+                await self.prune(False, self._kept(), {})
+
+    def _kept(self) -> int:
+        if self._limit > 0:
+            return self._limit
+        disk = os.statvfs(self._root)
+        return disk.f_blocks * disk.f_frsize // 10
+
+    async def _build(self, request: Request, context: AsyncIterator[bytes] | Given) -> Image:
         async with self._images.store.lease() as lease, Crew() as crew:
             contexts = Contexts(crew, lease)
             if isinstance(context, Given):

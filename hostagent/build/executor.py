@@ -85,6 +85,9 @@ class BuildExecutor:
             layers.append(Layer(diff_id, self._store.layer_size(chain_id) or 0))
         return Snapshot(tuple(layers))
 
+    def hold(self, layers: Snapshot) -> None:
+        self._lease.take(*(layer_key(chain_id) for chain_id in layers.chain_ids[-1:]))
+
     async def tree(self, op: Leaf) -> Tree:
         try:
             return await self._trees(op)

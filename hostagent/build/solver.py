@@ -19,6 +19,9 @@ class Executor(Protocol):
 
     def base(self, op: ops.Base) -> Snapshot: ...
 
+    def hold(self, layers: Snapshot) -> None:
+        """Nobody deletes them before the build ends."""
+
     async def tree(self, op: ops.Context | ops.Remote | ops.Git | ops.Inline) -> Tree: ...
 
     async def digest(self, source: Result, op: ops.Copy) -> str:
@@ -153,6 +156,7 @@ class Solver:
     ) -> Snapshot:
         entry = self._cache.find(key, parent) if self._use_cache else None
         if entry is not None:
+            self._executor.hold(parent.with_layer(entry.layer))
             self._listener.cached(op)
         else:
             self._listener.started(op)

@@ -183,7 +183,8 @@ async def serve(options: Options) -> None:
     committing = Committing(containers, images, pausing, events, crews)
     contexts = ContextStore(options.root, crews)
     contexts.recover()
-    builder = Builder(images, Transients(containers, bundles, endpoints, launcher), options.root, options.run)
+    transients = Transients(containers, bundles, endpoints, launcher)
+    builder = Builder(images, transients, options.root, options.run, options.build_cache)
     application = Application(
         Services(
             engine=engine,

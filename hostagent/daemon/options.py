@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostagent.engine.units import ram_in_bytes
 from hostagent.errors import Invalid
 
 CONFIG = "/etc/pymachine/daemon.json"
 KNOWN_KEYS = frozenset(
-    {"registry-mirrors", "insecure-registries", "bip", "log-driver", "log-opts", "userns-remap"}
+    {"builder", "registry-mirrors", "insecure-registries", "bip", "log-driver", "log-opts", "userns-remap"}
 )
 
 
@@ -32,6 +33,8 @@ class Options:
     log_options: dict[str, str]
     userns_remap: str
     """"", "default", USER or USER:GROUP."""
+    build_cache: int
+    """Bytes of build steps that are kept; 0 is no limit, -1 a tenth of the disk."""
     debug: bool
 
 
@@ -76,6 +79,7 @@ def parse(arguments: Sequence[str]) -> Options:
         log_driver=given.log_driver or str(file.get("log-driver", "json-file")),
         log_options={**_texts(file, "log-opts"), **_pairs(given.log_opt)},
         userns_remap=given.userns_remap or str(file.get("userns-remap", "")),
+        build_cache=_build_cache(file),
         debug=given.debug,
     )
 
@@ -106,6 +110,23 @@ def _texts(file: dict[str, object], key: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise Invalid(f"{key} must be an object whose values are strings")
     return value
+
+
+def _build_cache(file: dict[str, object]) -> int:
+    """`"builder": {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}`, as dockerd has it."""
+    wrong = 'builder must be as {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}'
+    builder = file.get("builder", {})
+    gc = builder.get("gc", {}) if isinstance(builder, dict) and not builder.keys() - {"gc"} else None
+    if not isinstance(gc, dict) or gc.keys() - {"enabled", "defaultKeepStorage"}:
+        raise Invalid(wrong)
+    enabled, size = gc.get("enabled", True), gc.get("defaultKeepStorage", "")
+    if not isinstance(enabled, bool) or not isinstance(size, str):
+        raise Invalid(wrong)
+    try:
+        kept = ram_in_bytes(size) if size else -1
+    except ValueError as error:
+        raise Invalid(f"builder.gc.defaultKeepStorage: {error}") from None
+    return kept if enabled else 0
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:

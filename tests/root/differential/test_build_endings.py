@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -137,3 +138,19 @@ def test_two_daemons_make_the_same_image(daemon: Daemon, docker_cli: Path, busyb
     assert made[0] == made[1]
     created = daemon.engine.ok("image", "inspect", "-f", "{{.Created}}", made[0])
     assert created.startswith("2023-11-14T22:13:20")
+
+
+def test_the_cache_has_a_limit(docker_cli: Path, busybox_tar: Path, tmp_path: Path) -> None:
+    """The steps that were not used for longest go, and none that an image is made of."""
+    text = "FROM busybox\nRUN dd if=/dev/zero of=/{0} bs=1M count=2 2>/dev/null && echo {0} >> /{0}\n"
+    config = tmp_path / "daemon.json"
+    config.write_text(json.dumps({"builder": {"gc": {"defaultKeepStorage": "5MB"}}}))
+    with hostagent(docker_cli, "--config", str(config)) as daemon:
+        engine = daemon.engine
+        engine.ok("load", "-i", str(busybox_tar))
+        for name in "abcd":
+            image = engine.ok("build", "-q", "-", stdin=text.format(name)).splitlines()[-1]
+            if name != "b":
+                engine.ok("rmi", image)
+        hits = {name: "Using cache" in engine.ok("build", "-", stdin=text.format(name)) for name in "bdca"}
+    assert hits == {"a": False, "b": True, "c": True, "d": True}
