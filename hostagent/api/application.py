@@ -58,7 +58,7 @@ class Application:
             *registries.routes(services.registries),
             *archive.routes(services.files),
             *volumes.routes(services.volumes),
-            *networks.routes(services.networks),
+            *networks.routes(services.networks, services.connections),
             *machine.routes(services.shims),
             *usage.routes(services.usage, services.builds, services.contexts),
             *commits.routes(services.committing),

@@ -243,6 +243,14 @@ class Networks(Protocol):
     def prune(self, filters: Filters, /) -> wire.NetworksPruned: ...
 
 
+class Connections(Protocol):
+    """Containers that join and leave networks, stopped or running."""
+
+    async def connect(self, ref: str, body: wire.NetworkConnect, /) -> None: ...
+
+    async def disconnect(self, ref: str, body: wire.NetworkDisconnect, /) -> None: ...
+
+
 class Usage(Protocol):
     """What containers, images and volumes take on disk."""
 
@@ -322,6 +330,7 @@ class Services:
     files: Files
     volumes: Volumes
     networks: Networks
+    connections: Connections
     shims: Shims
     usage: Usage
     committing: Committing

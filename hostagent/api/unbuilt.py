@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostagent.api.message import Answer, Handler, Request
 from hostagent.api.router import Route
-from hostagent.errors import NotFound, Unsupported
+from hostagent.errors import Unsupported
 
 
 def _kept(what: str) -> tuple[str, ...]:
@@ -19,10 +19,6 @@ def _kept(what: str) -> tuple[str, ...]:
 
 _UNBUILT = {
     "builds by BuildKit": ("POST /session", "POST /grpc"),
-    "joining networks": (
-        "POST /networks/{id}/connect",
-        "POST /networks/{id}/disconnect",
-    ),
     "plugins": (
         "GET /plugins",
         "GET /plugins/privileges",
@@ -43,8 +39,6 @@ _UNBUILT = {
     ),
 }
 
-_NETWORKS = ("bridge", "host", "none")
-
 
 def routes() -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
@@ -56,8 +50,6 @@ def routes() -> Iterator[tuple[str, str, Route]]:
 
 def _refusing(what: str, call: str) -> Handler:
     async def refuse(request: Request) -> Answer:
-        if "/networks/{id}" in call and (name := request.variables["id"]) not in _NETWORKS:
-            raise NotFound(f"network {name} not found")
         raise Unsupported(f"{what} is not built yet in this engine ({call})")
 
     return refuse

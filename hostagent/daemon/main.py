@@ -22,6 +22,7 @@ from hostagent.daemon.sockets import listening, notify
 from hostagent.engine import remap
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.committing import Committing
+from hostagent.engine.connections import Connections
 from hostagent.engine.containers import Containers
 from hostagent.engine.containervolumes import ContainerVolumes
 from hostagent.engine.control import Control
@@ -195,6 +196,7 @@ async def serve(options: Options) -> None:
             files=files,
             volumes=volumes,
             networks=Networks(bridges, containers, events, options.bridge),
+            connections=Connections(containers, bridges, endpoints, events),
             shims=Shims(containers),
             usage=usage,
             committing=committing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -169,6 +170,15 @@ def resolv_conf(container: Container, resolver: bool) -> str:
         own_network=host.network_mode != "host",
         resolver=ADDRESS if resolver else "",
     )
+
+
+def rewrite(path: str, change: Callable[[str], str]) -> None:
+    """In place: the file is bound into a container, and a renamed one would not be seen there."""
+    with open(path, "r+", encoding="utf-8") as file:
+        text = change(file.read())
+        file.seek(0)
+        file.write(text)
+        file.truncate()
 
 
 def _read_hosts() -> str:

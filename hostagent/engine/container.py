@@ -100,6 +100,8 @@ class Container:
     execs: dict[str, ExecState] = field(default_factory=dict)
     begun: asyncio.Future[protocol.Message] | None = None
     """While it starts: done with Started or StartFailed."""
+    answered: asyncio.Future[tuple[protocol.Message, list[int]]] | None = None
+    """While its network changes: done with what its shim answers, and the fds that came with that."""
     exits: set[asyncio.Future[int]] = field(default_factory=set)
     removals: set[asyncio.Future[int]] = field(default_factory=set)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

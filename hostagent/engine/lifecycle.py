@@ -170,6 +170,8 @@ class Lifecycle:
     ) -> None:
         """Every message of a container's shim, in order."""
         match message:
+            case protocol.Rewired() | protocol.NetnsReady() if container.begun is None:
+                _answered(container, message, received)
             case protocol.NetnsReady():
                 self._netns_ready(container, link, received[0])
             case protocol.Resolver():
@@ -564,3 +566,12 @@ class Lifecycle:
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+
+
+def _answered(container: Container, message: protocol.Message, received: list[int]) -> None:
+    """To who changes its network, if anybody still waits for that."""
+    if container.answered and not container.answered.done():
+        container.answered.set_result((message, received))
+        return
+    for fd in received:
+        os.close(fd)

@@ -32,11 +32,15 @@ def hosts(
 ) -> str:
     """/etc/hosts: the fixed part, `extra` (name, address) pairs, the container's own names and addresses."""
     lines = [f"{where}\t{name}\n" for name, where in extra]
+    return _STATIC_HOSTS + "".join((*lines, *own_hosts(hostname, domainname, addresses)))
+
+
+def own_hosts(hostname: str, domainname: str, addresses: Iterable[str]) -> list[str]:
+    """The lines of /etc/hosts with the container's own names, one for each of its addresses."""
     name = f"{hostname}.{domainname}" if domainname else hostname
     short, dot, _ = name.partition(".")
     names = f"{name} {hostname if domainname else short}" if dot else name
-    lines += [f"{address}\t{names}\n" for address in addresses]
-    return _STATIC_HOSTS + "".join(lines)
+    return [f"{address}\t{names}\n" for address in addresses]
 
 
 def hostname(name: str) -> str:

@@ -17,6 +17,7 @@ from hostagent.api.ports import Services
 from tests.unit.api.fake_engine import (
     FakeBuilds,
     FakeCommitting,
+    FakeConnections,
     FakeContexts,
     FakeControl,
     FakeEngine,
@@ -116,6 +117,7 @@ async def server() -> AsyncIterator[Server]:
                 files=FakeFiles(),
                 volumes=FakeVolumes(),
                 networks=FakeNetworks(),
+                connections=FakeConnections(),
                 shims=FakeShims(),
                 usage=FakeUsage(),
                 committing=FakeCommitting(),

@@ -516,6 +516,21 @@ class FakeNetworks:
         return wire.NetworksPruned(networks_deleted=[name for name in self.made if name != "bridge"])
 
 
+class FakeConnections:
+    """Who was connected to what."""
+
+    def __init__(self) -> None:
+        self.on: list[tuple[str, str]] = []
+
+    async def connect(self, ref: str, body: wire.NetworkConnect) -> None:
+        self.on.append((ref, body.container))
+
+    async def disconnect(self, ref: str, body: wire.NetworkDisconnect) -> None:
+        if (ref, body.container) not in self.on:
+            raise NotFound(f"container {body.container} is not connected to network {ref}")
+        self.on.remove((ref, body.container))
+
+
 class FakeVolumes:
     """Volumes without data; `held` is in use."""
 

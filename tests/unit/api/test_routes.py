@@ -354,3 +354,10 @@ async def test_a_pull_of_all_tags(client: Client, server: Server) -> None:
     for query in ("fromImage=team/app:", "fromImage=team/app"):
         assert (await client.call("POST", f"/v1.47/images/create?{query}")).status == 200
         assert server.images.last() == ("pull_all", "docker.io/team/app", None, None)
+
+
+async def test_connections(client: Client) -> None:
+    body = b'{"Container": "box", "EndpointConfig": {"Aliases": ["x"]}}'
+    assert (await client.call("POST", "/v1.47/networks/mine/connect", body)).status == 200
+    assert (await client.call("POST", "/v1.47/networks/mine/disconnect", body)).status == 200
+    assert (await client.call("POST", "/v1.47/networks/mine/disconnect", body)).status == 404
