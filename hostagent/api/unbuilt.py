@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from hostagent.api.message import Answer, Handler, Request
 from hostagent.api.router import Route
-from hostagent.errors import Unsupported
+from hostagent.errors import Unavailable, Unsupported
 
 
 def _kept(what: str) -> tuple[str, ...]:
@@ -28,7 +28,7 @@ _UNBUILT = {
         *("POST /plugins/{id}/set", "POST /plugins/{id}/push", "DELETE /plugins/{id}"),
     ),
     "swarm": (
-        *("GET /swarm", "GET /swarm/unlockkey", "POST /swarm/init", "POST /swarm/join", "POST /swarm/leave"),
+        *("GET /swarm", "GET /swarm/unlockkey", "POST /swarm/init", "POST /swarm/join"),
         *("POST /swarm/update", "POST /swarm/unlock"),
         *("GET /nodes", "GET /nodes/{id}", "POST /nodes/{id}/update", "DELETE /nodes/{id}"),
         *("GET /services", "POST /services/create", "GET /services/{id}", "GET /services/{id}/logs"),
@@ -46,6 +46,12 @@ def routes() -> Iterator[tuple[str, str, Route]]:
         for call in calls:
             method, _, pattern = call.partition(" ")
             yield method, pattern, Route(_refusing(what, call))
+    yield "POST", "/swarm/leave", Route(_leave)
+
+
+async def _leave(request: Request) -> Answer:
+    """In Docker's words and with its code: clients that tidy up take it for good."""
+    raise Unavailable("This node is not part of a swarm")
 
 
 def _refusing(what: str, call: str) -> Handler:

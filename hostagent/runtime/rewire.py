@@ -17,12 +17,15 @@ from hostagent.runtime import resolver
 from hostagent.runtime.protocol import Rewire
 
 
-def fork(message: Rewire, init_pid: int) -> tuple[int, socket.socket]:
-    """(pid, channel) of the child that does what `message` says in the network namespace of process `init_pid`."""
+def fork(message: Rewire, init_pid: int, open_resolver: bool) -> tuple[int, socket.socket]:
+    """(pid, channel) of the child that does what `message` says in the network namespace of process `init_pid`.
+
+    `open_resolver`: the resolver's sockets come with its answer; once only, as two pairs would share what is asked.
+    """
     ours, theirs = fds.channel_pair()
     pid = os.fork()
     if pid == 0:
-        _run(message, init_pid, theirs)  # never returns
+        _run(message, init_pid, open_resolver, theirs)  # never returns
     theirs.close()
     return pid, ours
 
@@ -35,7 +38,7 @@ def result(data: bytes) -> tuple[int, str]:
     return int(number), str(text)
 
 
-def _run(message: Rewire, init_pid: int, channel: socket.socket) -> NoReturn:
+def _run(message: Rewire, init_pid: int, open_resolver: bool, channel: socket.socket) -> NoReturn:
     try:
         passed: tuple[int, ...] = ()
         number, text = 0, ""
@@ -44,7 +47,7 @@ def _run(message: Rewire, init_pid: int, channel: socket.socket) -> NoReturn:
                 os.open(f"/proc/{init_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC), constants.CLONE_NEWNET
             )
             _change(message)
-            if message.resolver:
+            if open_resolver:
                 passed = resolver.open_sockets()
         except (OSError, ValueError, KeyError, TypeError) as error:
             number, text = getattr(error, "errno", 0) or 0, str(error)

@@ -498,7 +498,7 @@ class Shim:
     def _rewire(self, message: protocol.Rewire, received: list[int]) -> None:
         if self._child is None or self._phase != "running":
             return
-        pid, channel = rewire.fork(message, self._child.pid)
+        pid, channel = rewire.fork(message, self._child.pid, message.resolver and not self._resolver)
         self._loop.watch(channel.fileno(), READ, lambda _events: self._rewired(pid, channel))
 
     def _rewired(self, pid: int, channel: socket.socket) -> None:
@@ -506,7 +506,7 @@ class Shim:
         self._loop.unwatch(channel.fileno())
         channel.close()
         os.waitpid(pid, 0)
-        if received and not self._resolver:
+        if received:
             self._keep_resolver(received)
         self._tell(protocol.Rewired(*rewire.result(data)))
 

@@ -43,6 +43,10 @@ def test_a_running_container_moves(same: Same) -> None:
     same("network", "disconnect", "closed", "box")
     same("exec", "box", "sh", "-c", ADDRESSES)
     same("inspect", "-f", SHOWN, "box")
+    same("network", "connect", "alpha", "box")
+    for _ in range(4):
+        same("exec", "box", "sh", "-c", "ping -c 1 -W 5 peer | head -n 1")
+    same("network", "disconnect", "alpha", "box")
     same("network", "connect", "beta", "box")
     same("restart", "-t", "0", "box")
     same("exec", "box", "sh", "-c", ADDRESSES)
