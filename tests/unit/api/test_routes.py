@@ -74,7 +74,6 @@ async def test_wrong_method_is_an_unknown_route(client: Client) -> None:
     [
         *(
             "POST /swarm/init",
-            "POST /swarm/leave",
             "GET /secrets",
             "DELETE /configs/x",
             "POST /services/create",
@@ -361,3 +360,8 @@ async def test_connections(client: Client) -> None:
     assert (await client.call("POST", "/v1.47/networks/mine/connect", body)).status == 200
     assert (await client.call("POST", "/v1.47/networks/mine/disconnect", body)).status == 200
     assert (await client.call("POST", "/v1.47/networks/mine/disconnect", body)).status == 404
+
+
+async def test_leaving_no_swarm(client: Client) -> None:
+    answer = await client.call("POST", "/v1.47/swarm/leave?force=1")
+    assert (answer.status, json.loads(answer.body)["message"]) == (503, "This node is not part of a swarm")
