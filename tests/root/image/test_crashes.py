@@ -81,7 +81,7 @@ def nothing_else(root: Path) -> None:
     assert not [path.name for path in (root / "tmp").iterdir() if path.name.startswith("image-")]
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.long)])
 def test_kills_at_random_points(daemon: Daemon, tmp_path: Path, kills: int) -> None:
     dice = random.Random(SEED)
     engine = daemon.engine

@@ -9,6 +9,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 import trustme
+from msgspec.structs import replace
 
 from hostagent import wire
 from hostagent.errors import Denied, Invalid, NotFound, Unauthorized, Unavailable
@@ -52,6 +53,16 @@ async def test_a_login(new_service: NewService, tmp_path: Path, monkeypatch: pyt
     one, two = new_service("one"), new_service("two")
     with Registry(tmp_path / "registry", address()) as registry:
         name = await tagged(one, tmp_path, registry)
+        crews = CrewPool()
+        login = calls(one, RegistryConfig(), crews).login
+        assert (
+            await login(replace(RIGHT, serveraddress=f"http://{registry.address}/v1/")) == wire.AuthResult()
+        )
+        with pytest.raises(
+            Unauthorized, match=rf"login attempt to http://{registry.address}/v2/ failed.*401"
+        ):
+            await login(replace(WRONG, serveraddress=registry.address))
+        await crews.close()
         for auth in (None, WRONG):
             with pytest.raises(Unauthorized):
                 await one.push(name, auth, lambda _: None)
