@@ -103,6 +103,7 @@ def endpoint(container: Container, joined: Joined) -> EndpointSettings:
             ip_address=address,
             ip_prefix_len=int(prefix or 0),
             mac_address=state.mac if joined.name == BRIDGE else "",
+            driver_opts=joined.settings.driver_opts,
         )
     attached = attachment(container, joined.network_id)
     asked = joined.settings
