@@ -115,7 +115,8 @@ class Builder:
 
     async def prune(self, everything: bool, keep: int, filters: Filters) -> BuildCachePruned:
         """Forget steps that were not used for longest, until `keep` bytes are left. Those whose layers images have are
-        forgotten with `everything` only: that frees nothing. Raises Invalid for an unknown filter."""
+        forgotten with `everything` only: that frees nothing. Directories of `type=cache` go when neither `keep` nor a
+        filter spares anything. Raises Invalid for an unknown filter."""
         before = until(filters)
         doomed: list[str] = []
         left = sum(record.size for record in self.cache.records() if not record.shared)
@@ -127,6 +128,8 @@ class Builder:
             doomed.append(record.key)
             left -= 0 if record.shared else record.size
         freed = await self.cache.remove(doomed)
+        if not keep and not filters:
+            freed += await self._caches.prune()
         return BuildCachePruned(
             caches_deleted=[cache_id(key) for key in doomed] or None, space_reclaimed=freed
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -16,8 +18,10 @@ from hostagent.build.results import Result, Snapshot
 from hostagent.engine.mounts import Mounts, StartingVolume, VolumeMount
 from hostagent.engine.mountspec import BindMount
 from hostagent.errors import Invalid, Unsupported
+from hostagent.image.trees import remove_tree
 from hostagent.volume.volume import Filesystem
 
+_TRASH = "trash-"
 LayerDirectories = Callable[[Snapshot], list[str]]
 """Those of a stack, the top one first."""
 
@@ -42,6 +46,7 @@ class Caches:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._users: Counter[str] = Counter()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @asynccontextmanager
@@ -49,13 +54,34 @@ class Caches:
         """Its directory; `locked` waits for other users, `private` gets one that nobody else uses."""
         name = hashlib.sha256(mount.identity.encode()).hexdigest()[:32]
         if mount.sharing == "shared":
-            yield self._directory(name, mount)
+            with self._used(name):
+                yield self._directory(name, mount)
             return
         number = 0
         while mount.sharing == "private" and self._lock(f"{name}-{number}").locked():
             number += 1
         async with self._lock(f"{name}-{number}"):
-            yield self._directory(f"{name}-{number}" if number else name, mount)
+            chosen = f"{name}-{number}" if number else name
+            with self._used(chosen):
+                yield self._directory(chosen, mount)
+
+    async def prune(self) -> int:
+        """Delete those that no step uses; bytes freed. One that is cut short goes with the next."""
+        doomed: list[Path] = []
+        for path in self._root.iterdir():
+            if not self._users[path.name]:
+                trash = self._root / f"{_TRASH}{secrets.token_hex(8)}"
+                path.rename(trash)
+                doomed.append(trash)
+        return await asyncio.shield(asyncio.to_thread(_delete, doomed))
+
+    @contextmanager
+    def _used(self, name: str) -> Iterator[None]:
+        self._users[name] += 1
+        try:
+            yield
+        finally:
+            self._users[name] -= 1
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -67,6 +93,16 @@ class Caches:
             os.chown(path, mount.uid, mount.gid)
             path.chmod(mount.mode if mount.mode is not None else 0o755)
         return str(path)
+
+
+def _delete(paths: Sequence[Path]) -> int:
+    freed = 0
+    for path in paths:
+        freed += sum(
+            os.lstat(os.path.join(top, name)).st_size for top, _, names in os.walk(path) for name in names
+        )
+        remove_tree(os.fsencode(path))
+    return freed
 
 
 class Mounting:

@@ -87,6 +87,12 @@ def test_caches_outlive_builds(daemon: Daemon) -> None:
     made(daemon.engine, text, "--no-cache")
     made(daemon.engine, text, "--no-cache")
     assert shell(daemon.engine, "cat /n /s") == ["x", "x", "700 33"]
+    daemon.engine.ok("builder", "prune", "-f", "--keep-storage", "1GB")
+    made(daemon.engine, text, "--no-cache")
+    assert shell(daemon.engine, "cat /n /s") == ["x", "x", "x", "700 33"]
+    daemon.engine.ok("builder", "prune", "-f")
+    made(daemon.engine, text, "--no-cache")
+    assert shell(daemon.engine, "cat /n /s") == ["x", "700 33"]
 
 
 def test_secrets_must_be_given(daemon: Daemon) -> None:
