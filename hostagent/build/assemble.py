@@ -55,7 +55,9 @@ async def store_image(
     """Write configuration and rows; the layers' files are there and are synced here."""
     image = parse_config(raw)
     lease.take(blob_key(image.id), *(layer_key(chain_id) for chain_id in layers.chain_ids))
-    store.put_blob(raw, image.id)
-    await store.sync()
+    if store.image(image.id) is None:
+        store.put_blob(raw, image.id)
+        # Not for an image that is there: a sync would write the context to disk too, which is of no use any more.
+        await store.sync()
     store.add(image, [NewLayer(layer.diff_id, layer.size, None) for layer in layers.layers], None, names)
     return image
