@@ -15,6 +15,7 @@ from hostagent.image.mountpoints import MOUNT_FILES, MOUNT_FOLDERS, make_mtab
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 from hostagent.kernel.fds import owned
+from hostagent.kernel.identity import setresgid, setresuid
 from hostagent.kernel.mounts import bind_in_root, mount_overlay
 from hostagent.kernel.rootpath import mkdirs_in_root, touch_in_root
 
@@ -74,8 +75,8 @@ def _join(root: RunningRoot) -> None:
             return
         # In its user namespace, as root of that: owners are then what they are inside, both ways.
         libc.setns(process, c.CLONE_NEWUSER | c.CLONE_NEWNS)
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        setresgid(0)
+        setresuid(0)
 
 
 def _leave_out_kernel_files(proc: int) -> None:

@@ -16,6 +16,7 @@ from hostagent.errors import Invalid
 from hostagent.kernel import capabilities, libc, lsm
 from hostagent.kernel import constants as c
 from hostagent.kernel.capabilities import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CapabilitySets
+from hostagent.kernel.identity import setgroups, setresgid, setresuid
 from hostagent.runtime.spec import Process, Rlimit
 from hostagent.runtime.users import Identity
 
@@ -155,9 +156,9 @@ def become(rights: Rights, identity: Identity) -> None:
         capabilities.drop_bounding(caps.bounding)
         libc.prctl(c.PR_SET_KEEPCAPS, 1)
     _own_stdio(identity.uid)
-    os.setgroups(identity.groups)
-    os.setresgid(identity.gid, identity.gid, identity.gid)
-    os.setresuid(identity.uid, identity.uid, identity.uid)
+    setgroups(identity.groups)
+    setresgid(identity.gid)
+    setresuid(identity.uid)
     # A change of user makes a process dumpable by that user's others, and this one still is the host's python.
     libc.prctl(c.PR_SET_DUMPABLE, 0)
     if caps is not None:
@@ -185,9 +186,9 @@ def give_stdio(owner: tuple[int, int]) -> None:
 
 def become_root() -> None:
     """Of the user namespace that was just entered, where the host's root is nobody."""
-    os.setgroups(())
-    os.setresgid(0, 0, 0)
-    os.setresuid(0, 0, 0)
+    setgroups(())
+    setresgid(0)
+    setresuid(0)
     libc.prctl(c.PR_SET_DUMPABLE, 0)
 
 
