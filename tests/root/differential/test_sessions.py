@@ -58,7 +58,17 @@ def test_sig_proxy_false(engine: Engine) -> None:
 
 
 def test_attach_without_stdin(engine: Engine) -> None:
-    engine.ok("run", "-d", "-i", "--name", "box", "busybox", "sh", "-c", "read x; echo read $x; sleep 60")
+    engine.ok(
+        "run",
+        "-d",
+        "-i",
+        "--name",
+        "box",
+        "busybox",
+        "sh",
+        "-c",
+        "read x; while :; do echo read $x; sleep 0.2; done",
+    )
     with begun(engine, "attach", "--no-stdin", "box", stdin=subprocess.PIPE) as blind:
         assert blind.stdin
         blind.stdin.write(b"unheard\n")
