@@ -77,7 +77,7 @@ def difference(before: Snapshot, base: str) -> list[str]:
 def _difference(before: Snapshot, now: Snapshot) -> Iterator[str]:
     for pid in sorted(now.processes - before.processes):
         if _is_ours(pid, before.processes):
-            yield f"process {pid}: {_command(pid)}"
+            yield f"process {pid}: {_command(pid) or _kernel_name(pid)}"
     for fd in sorted(now.fds - before.fds):
         try:
             yield f"fd {fd}: {os.readlink(f'/proc/self/fd/{fd}')}"
@@ -161,6 +161,18 @@ def _command(pid: int) -> str:
             return file.read().replace(b"\0", b" ").decode(errors="replace").strip()[:200]
     except OSError:
         return "?"
+
+
+def _kernel_name(pid: int) -> str:
+    """Of one that has let go of its memory: name, state, and what it waits for in the kernel (proc(5))."""
+    words: list[str] = []
+    for name in ("comm", "wchan", "stat"):
+        try:
+            with open(f"/proc/{pid}/{name}") as file:
+                words.append(file.read().strip()[:80])
+        except OSError:
+            continue
+    return " ".join(words)
 
 
 def _mounts() -> Iterator[str]:
