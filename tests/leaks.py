@@ -24,6 +24,8 @@ TAG_VARIABLE = "PYMACHINE_TEST_RUN"
 ENGINE = "-engine"  # follows TAG in the name of an engine's own cgroup, which lives as long as its fixture
 SANDBOXED = os.environ.get("PYMACHINE_TEST_SANDBOX") == "1"
 GRACE_SECONDS = 2.0
+EXIT_SECONDS = 20.0
+ENDING = "(ending)"
 
 _NETLINK_NETFILTER = 12  # linux/netlink.h
 _NFT_GETTABLE = (10 << 8) | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
@@ -65,11 +67,14 @@ def take(base: str) -> Snapshot:
 
 
 def difference(before: Snapshot, base: str) -> list[str]:
-    """What is there now and was not in `before`, as sentences; waits up to GRACE_SECONDS."""
-    deadline = time.monotonic() + GRACE_SECONDS
+    """What is there now and was not in `before`, as sentences; waits up to GRACE_SECONDS, and for processes that have
+    begun to end EXIT_SECONDS: the first one of a namespace ends when all others have."""
+    began = time.monotonic()
     while True:
-        left = list(_difference(before, take(base)))
-        if not left or time.monotonic() > deadline:
+        now = take(base)
+        left = list(_difference(before, now))
+        ending = all(line.startswith("process ") and line.endswith(ENDING) for line in left)
+        if not left or time.monotonic() - began > (EXIT_SECONDS if ending else GRACE_SECONDS):
             return left
         time.sleep(0.02)
 
@@ -172,7 +177,7 @@ def _kernel_name(pid: int) -> str:
                 words.append(file.read().strip()[:80])
         except OSError:
             continue
-    return " ".join(words)
+    return " ".join([*words, ENDING])
 
 
 def _mounts() -> Iterator[str]:
