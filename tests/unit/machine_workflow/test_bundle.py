@@ -58,7 +58,7 @@ def test_contents_and_name(offline: list[Path]) -> None:
     assert not [
         name
         for name in names
-        if name.endswith((".pyc", ".pyi")) or "scripts" in name or "host/install" in name
+        if name.endswith((".pyc", ".pyi")) or "/scripts/" in name or "host/install" in name
     ]
 
 
