@@ -135,9 +135,11 @@ def test_the_launcher_comes_back(daemon: Daemon) -> None:
 def test_a_run_in_the_foreground_ends_with_its_own_code(daemon: Daemon) -> None:
     """The client waits for the exit over a connection that its container's shim has, not the daemon."""
     engine = daemon.engine
-    with engine.start("run", "--name", "box", "busybox", "sh", "-c", "echo up; sleep 2; exit 5") as client:
+    with engine.start("run", "--name", "box", "busybox", "sh", "-c", "echo up; sleep 6; exit 5") as client:
         assert client.stdout
         assert client.stdout.readline() == b"up\n"
+        # Its output may come before the answer to the start, without which the client gives up.
+        engine.wait_until_running("box")
         for _ in range(3):
             daemon.kill()
             daemon.start()
