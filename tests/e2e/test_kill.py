@@ -28,14 +28,14 @@ def kill_launcher(daemon: Daemon) -> None:
 
 def test_containers_and_logs_go_on(daemon: Daemon) -> None:
     engine = daemon.engine
-    engine.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", COUNT.format(n=20, pause=0.1))
+    engine.ok("run", "-d", "--name", "box", "busybox", "sh", "-c", COUNT.format(n=60, pause=0.1))
     pid = engine.inspect("box", "{{.State.Pid}}")
     daemon.kill()
     time.sleep(0.5)
     daemon.start()
     assert engine.inspect("box", "{{.State.Running}} {{.State.Pid}}") == f"true {pid}"
     assert engine.ok("wait", "box") == "7"
-    assert engine.ok("logs", "box").split() == [str(n) for n in range(1, 21)]
+    assert engine.ok("logs", "box").split() == [str(n) for n in range(1, 61)]
 
 
 def test_an_exit_while_the_daemon_is_away(daemon: Daemon) -> None:
