@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
+
+from tests.servers.loopback import Loopback
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ Script = Callable[[Asked], Said | None]
 """None = close the connection without an answer."""
 
 
-class Scripted:
+class Scripted(Loopback):
     """`address` is host:port; `log` has "METHOD path" of all requests."""
 
     def __init__(self, script: Script) -> None:
@@ -74,19 +74,5 @@ class Scripted:
 
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = serve  # http.server's names
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(Handler)
         self.url = f"http://{self.address}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Scripted:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()

@@ -79,7 +79,7 @@ WRONG: list[dict[str, object]] = [
 
 
 V1 = os.path.exists("/sys/fs/cgroup/memory/memory.limit_in_bytes")
-only_v1 = pytest.mark.skipif(not V1, reason="limits are cgroup v2's here: see tests/root/resources")
+only_v1 = pytest.mark.skipif(not V1, reason="limits are cgroup v2's here: tests/vm tries those")
 
 
 @only_v1

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 
 from hostagent.registry import media
 from tests.root.image.samples import digest
+from tests.servers.loopback import Loopback
 
 
 @dataclass
@@ -61,7 +60,7 @@ Serve = Callable[[BaseHTTPRequestHandler, str, bytes], bool]
 """(request, blob's digest, its bytes) -> True when it has answered in its own way."""
 
 
-class LyingRegistry:
+class LyingRegistry(Loopback):
     """`address` is host:port; `requests` are (method, path, Range, Authorization) as they came."""
 
     def __init__(self, image: Image, serve: Serve | None = None, realm: str = "") -> None:
@@ -102,21 +101,7 @@ class LyingRegistry:
                 self.end_headers()
                 self.wfile.write(data)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> LyingRegistry:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
 def part(handler: BaseHTTPRequestHandler, data: bytes, start: int, stop: int) -> None:
