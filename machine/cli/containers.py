@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from machine.cli import target
-from machine.cli.each import each
+from machine.cli.each import each, inspect_each
 from machine.cli.options import ContainerName, ContainerNames, InspectFormat, MachineOption
 
 if TYPE_CHECKING:
@@ -186,20 +186,8 @@ def inspect(
     pymachine container inspect web
     pymachine container inspect -f '{{.NetworkSettings.IPAddress}}' web
     """
-    import json
-
-    from machine.cli.output import print_inspection
-
     with target.engine(ctx, machine) as client:
-
-        def act(name: str) -> None:
-            found.append(json.loads(client.containers.inspect_raw(name, size=size)))
-
-        found: list[object] = []
-        try:
-            each(containers, act)
-        finally:
-            print_inspection(found, form)
+        inspect_each(containers, lambda name: client.containers.inspect_raw(name, size=size), form)
 
 
 def wait(

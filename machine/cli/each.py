@@ -26,3 +26,20 @@ def each(names: Iterable[str], act: Callable[[str], str | None]) -> None:
                 print(said, flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+def inspect_each(names: Iterable[str], fetch: Callable[[str], str | bytes], form: str | None) -> None:
+    """`fetch` returns a thing's JSON. Those that were found are printed, also when others were not."""
+    import json
+
+    from machine.cli.output import print_inspection
+
+    found: list[object] = []
+
+    def act(name: str) -> None:
+        found.append(json.loads(fetch(name)))
+
+    try:
+        each(names, act)
+    finally:
+        print_inspection(found, form)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from machine.cli import target
-from machine.cli.each import each
+from machine.cli.each import each, inspect_each
 from machine.cli.options import (
     FilterOption,
     FormatOption,
@@ -21,7 +21,7 @@ from machine.cli.options import (
     NoTruncOption,
     QuietOption,
 )
-from machine.cli.output import Column, Record, print_inspection, print_list
+from machine.cli.output import Column, Record, print_list
 
 if TYPE_CHECKING:
     from hostagent.wire import ImageSummary
@@ -124,18 +124,8 @@ def inspect(
     pymachine image inspect debian
     pymachine image inspect -f '{{.Config.Cmd}}' debian
     """
-    import json
-
     with target.engine(ctx, machine) as client:
-
-        def act(name: str) -> None:
-            found.append(json.loads(client.images.inspect_raw(name)))
-
-        found: list[object] = []
-        try:
-            each(images, act)
-        finally:
-            print_inspection(found, form)
+        inspect_each(images, client.images.inspect_raw, form)
 
 
 def history(

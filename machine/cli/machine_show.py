@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from machine.cli.each import each
+from machine.cli.each import inspect_each
 from machine.cli.options import InspectFormat, MachineNames, MaybeMachineName
 
 
@@ -16,22 +16,11 @@ def inspect(machines: MachineNames, form: InspectFormat = None) -> None:
     pymachine inspect dev1
     pymachine inspect -f '{{.address}}' dev1
     """
-    import json
-
     from machine.cli import lookup
-    from machine.cli.output import print_inspection
     from machine.store.store import Store
 
     store = Store()
-    found: list[object] = []
-
-    def act(name: str) -> None:
-        found.append(json.loads(lookup.get(store, name, verb="inspect").to_json()))
-
-    try:
-        each(machines, act)
-    finally:
-        print_inspection(found, form)
+    inspect_each(machines, lambda name: lookup.get(store, name, verb="inspect").to_json(), form)
 
 
 def ip(ctx: typer.Context, machine: MaybeMachineName = None) -> None:

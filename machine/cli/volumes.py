@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from machine.cli import target
-from machine.cli.each import each
+from machine.cli.each import each, inspect_each
 from machine.cli.options import (
     FilterOption,
     FormatOption,
@@ -17,7 +17,7 @@ from machine.cli.options import (
     QuietOption,
     VolumeNames,
 )
-from machine.cli.output import Column, Record, print_inspection, print_list
+from machine.cli.output import Column, Record, print_list
 
 if TYPE_CHECKING:
     from hostagent.wire import Volume
@@ -99,18 +99,8 @@ def inspect(
     pymachine volume inspect data
     pymachine volume inspect -f '{{.Mountpoint}}' data
     """
-    import json
-
     with target.engine(ctx, machine) as client:
-
-        def act(name: str) -> None:
-            found.append(json.loads(client.volumes.inspect_raw(name)))
-
-        found: list[object] = []
-        try:
-            each(volumes, act)
-        finally:
-            print_inspection(found, form)
+        inspect_each(volumes, client.volumes.inspect_raw, form)
 
 
 def remove(
