@@ -110,7 +110,12 @@ def test_logs_of_what_has_not_run_yet(engine: Engine) -> None:
     with attached(engine, "/v1.44/containers/box/attach/ws?logs=1&stream=1&stdout=1") as client:
         assert engine.api("POST", "/containers/box/start").status == 204
         client.until(b"hello\n")
-        assert client.receive()[0] == CLOSE
+        kind, data = client.receive()
+        if engine.name == "dockerd" and kind != CLOSE:
+            # It reads the log after its handshake: what is written in between comes from both.
+            assert data == b"hello\n"
+            kind, data = client.receive()
+        assert kind == CLOSE
 
 
 def test_a_client_that_closes(engine: Engine) -> None:
