@@ -119,6 +119,10 @@ def _through_the_gate(task: init.InitTask, ours: socket.socket, warnings: list[s
         task.channel.close()
         data, _ = fds.recv_message(ours)
         raise usergate.reason(data) or error from None
+    finally:
+        if not sibling:
+            # Of nobody else's orphans: who waits for its own children only would keep each as a zombie.
+            libc.prctl(c.PR_SET_CHILD_SUBREAPER, 0)
     return Child(forked.pid, forked.pidfd, ours, tuple(warnings))
 
 

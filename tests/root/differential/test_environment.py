@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.root.differential.conftest import Same
@@ -62,7 +64,8 @@ def test_the_list_of_mounts_has_its_old_name(both: tuple[Engine, Engine], same: 
     same("diff", "ran")
     same("ps", "-as", "--format", "{{.Size}}")
     same("create", "--name", "made", "busybox", "true")
-    same("cp", "made:/etc/mtab", "-")
+    same("cp", "made:/etc/mtab", "SHARE/mtab")
+    assert [os.readlink(engine.share / "mtab") for engine in both] == ["/proc/mounts"] * 2
     same("diff", "made")
     same("ps", "-as", "--format", "{{.Size}}")
     same("commit", "-c", "CMD true", "ran", "committed")

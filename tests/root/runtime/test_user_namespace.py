@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
@@ -116,3 +117,12 @@ def test_a_clock_of_its_own(bundle: Bundle) -> None:
         up = float(execute(container, ["cat", "/proc/uptime"]).out.split()[0])
         assert up > 1_000_000
     assert float(Path("/proc/uptime").read_text().split()[0]) < up - 900_000
+
+
+def test_orphans_of_others_stay_theirs(bundle: Bundle) -> None:
+    """Who made a container is the reaper of nothing afterwards: it would keep each orphan as a zombie, and the first
+    process of a PID namespace with such a zombie never ends."""
+    assert bundle.run(_mapped(bundle, "true")).failed is None
+    reaper = ctypes.c_int()
+    ctypes.CDLL(None).prctl(37, ctypes.byref(reaper), 0, 0, 0)  # PR_GET_CHILD_SUBREAPER
+    assert reaper.value == 0
