@@ -28,6 +28,7 @@ from hostagent.engine.execs import Execs
 from hostagent.engine.launcher import Launcher
 from hostagent.engine.lifecycle import Lifecycle
 from hostagent.engine.shimlink import ShimLink
+from hostagent.engine.shimnews import SHIM_KILLED
 from hostagent.image.trees import remove_tree
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.runtime import exitrecord, protocol
@@ -56,6 +57,8 @@ class Reconciler:
     ) -> None:
         self._containers = containers
         self._lifecycle = lifecycle
+        self._ends = lifecycle.ends
+        self._news = lifecycle.news
         self._launcher = launcher
         self._bundles = bundles
         self._endpoints = endpoints
@@ -108,20 +111,18 @@ class Reconciler:
         record = exitrecord.read(container.directory)
         if record and record.finished_ns != state.finished_ns:
             # Of a run whose end, perhaps also whose beginning, no daemon has heard.
-            self._lifecycle.missed(container, record)
+            self._ends.missed(container, record)
         elif state.phase == "running":
             await self._lost(container)
         elif state.phase == "exited" and container.host.auto_remove:
-            self._lifecycle.spawn(self._lifecycle.remove(container, force=True))
+            self._lifecycle.remove_soon(container)
 
     async def _lost(self, container: Container) -> None:
         born = shims.certificate(container.directory).get("boot_id")
         if born is not None and born != exitrecord.boot_id():
-            await self._lifecycle.lost(container, "", REBOOTED)
+            await self._ends.lost(container, "", REBOOTED)
         else:
-            await self._lifecycle.lost(
-                container, "the container's shim was killed, and the container with it"
-            )
+            await self._ends.lost(container, SHIM_KILLED)
 
     async def _reconnect(self, container: Container) -> bool:
         """Whether its shim lives and says that it runs."""
@@ -132,10 +133,10 @@ class Reconciler:
                 if not status.done():
                     status.set_result(message)
             else:
-                self._lifecycle.on_message(container, link, message, received)
+                self._news.on_message(container, link, message, received)
 
         try:
-            undelivered = functools.partial(self._lifecycle.undelivered, container)
+            undelivered = functools.partial(self._news.undelivered, container)
             link = self._launcher.reconnect(container.id, first, undelivered)
         except OSError:
             await self._until_unlocked(container)
@@ -159,8 +160,8 @@ class Reconciler:
         container.link = link
         link.version = status.version
         self._endpoints.adopt(container)
-        self._lifecycle.adopt(container, status)
-        self._lifecycle.watch_link(container, link)
+        self._news.adopt(container, status)
+        self._news.watch_link(container, link)
         self._execs.adopt(container, status.execs)
 
     @staticmethod
