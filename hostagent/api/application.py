@@ -147,7 +147,9 @@ class Application:
 
 
 def _calling(route: Route, request: Request) -> Action:
-    return Action(lambda: route.handler(request), route.abandoned_with_client, route.takes_connection)
+    return Action(
+        lambda: route.handler(request), route.abandoned_with_client, route.takes_connection, route.lends_body
+    )
 
 
 def _answering(reply: Reply) -> Action:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 from hostagent.errors import Invalid
+from hostagent.model.stream import Incoming
 
 BUFFERED = 1 << 18  # bytes held for a handler that does not read; then the client has to wait
 
@@ -14,10 +16,12 @@ class IncomingBody:
     """Filled by the connection, emptied by the handler.
 
     `wanted` is called when a handler is about to read: the connection answers `Expect: 100-continue` and reads on.
+    `lent` is called when another process is about to: the connection reads nothing before `finish`.
     """
 
-    def __init__(self, wanted: Callable[[], None]) -> None:
+    def __init__(self, wanted: Callable[[], None], lent: Callable[[], Incoming]) -> None:
         self._wanted = wanted
+        self._lent = lent
         self._pieces: list[bytes] = []
         self._size = 0
         self._error: str | None = None
@@ -59,8 +63,9 @@ class IncomingBody:
                 return
             else:
                 self._wanted()
-                self._reader = asyncio.get_running_loop().create_future()
-                await self._reader
+                if self._waiting():  # what was there already may have come at once
+                    self._reader = asyncio.get_running_loop().create_future()
+                    await self._reader
 
     async def read(self, limit: int) -> bytes:
         """See hostagent.api.message.Body."""
@@ -72,6 +77,16 @@ class IncomingBody:
             if size > limit:
                 raise Invalid(f"the request's body has more than {limit} bytes, the limit of this call")
         return b"".join(pieces)
+
+    @contextmanager
+    def lend(self) -> Iterator[Incoming]:
+        """See hostagent.api.message.Body."""
+        yield self._lent()
+        self.finish()
+        self._wanted()
+
+    def _waiting(self) -> bool:
+        return not (self._pieces or self.complete or self._error is not None)
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

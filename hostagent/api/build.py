@@ -32,7 +32,7 @@ _BUILDKIT = "2"
 
 def routes(builds: Builds) -> Iterator[tuple[str, str, Route]]:
     """Method, pattern, route."""
-    yield "POST", "/build", Route(_Build(builds).build, abandoned_with_client=True)
+    yield "POST", "/build", Route(_Build(builds).build, abandoned_with_client=True, lends_body=True)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class _Build:
         if request.query.text("version") == _BUILDKIT:
             raise Unsupported("builds by BuildKit's protocol are not supported yet: set DOCKER_BUILDKIT=0")
         return build_stream(
-            request, self.builds.platform, lambda asked: self.builds.build(asked, request.body.chunks())
+            request, self.builds.platform, lambda asked: self.builds.build(asked, request.body)
         )
 
 

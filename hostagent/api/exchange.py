@@ -31,6 +31,7 @@ class Action:
     run: Callable[[], Awaitable[Answer]]
     abandoned_with_client: bool = False
     takes_connection: bool = False
+    lends_body: bool = False
 
 
 Dispatch = Callable[[Exchange], Action]

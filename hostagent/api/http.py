@@ -18,7 +18,7 @@ from hostagent.api.body import IncomingBody
 from hostagent.api.exchange import Action, Dispatch, Exchange
 from hostagent.api.message import Answer, Reply, Stream, error_reply
 from hostagent.errors import EngineError, Unavailable
-from hostagent.model.stream import Hijacked
+from hostagent.model.stream import Hijacked, Incoming
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,10 @@ class Connection(asyncio.BufferedProtocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._ahead = bytearray()  # came behind the request that is being answered
+        self._held = (
+            False  # whether the body is left where it is until a handler asks for it, or for the socket
+        )
+        self._lent = False
         self._eof = False
         self._lost = False
         self._head_begun = False
@@ -133,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
     def _advance(self) -> None:
         """Takes the events out of what has been received."""
         try:
-            while True:
+            while not self._held:
                 event = self._h11.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED:
                     break
@@ -150,7 +154,7 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(error)
         if self._body is None:
             return
-        if self._body.full or self._to_be_taken:
+        if self._body.full or self._held or self._to_be_taken:
             self._transport.pause_reading()
 
     @property
@@ -162,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
     def _begin(self, head: h11.Request) -> None:
         self._limit(None)
         self._head_begun = False
-        self._body = body = IncomingBody(self._wanted)
+        self._body = body = IncomingBody(self._wanted, lambda: self._lend(_length(head)))
         exchange = Exchange(
             method=head.method.decode("ascii"),
             target=head.target.decode("ascii", "surrogateescape"),
@@ -172,16 +176,34 @@ class Connection(asyncio.BufferedProtocol):
             take=self._take,
         )
         self._action = self._dispatch(exchange)
+        self._held = self._action.lends_body and _length(head) != 0
         self.task = self._loop.create_task(self._answer(self._action, exchange.method == "HEAD"))
 
     def _wanted(self) -> None:
         """A handler waits for the body."""
+        self._continue()
+        if self._held:
+            self._held = False
+            self._advance()
+        if not self._to_be_taken:
+            self._resume()
+
+    def _continue(self) -> None:
         if self._h11.they_are_waiting_for_100_continue and not self._lost:
             self._transport.write(
                 self._h11.send(h11.InformationalResponse(status_code=100, headers=[])) or b""
             )
-        if not self._to_be_taken:
-            self._resume()
+
+    def _lend(self, length: int) -> Incoming:
+        """The rest of the request to somebody else: nothing is read here before the body says that it is over."""
+        if not length:
+            return Incoming(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), b"", 0)
+        if not self._held or self._lost:
+            raise Unavailable("the client went away")
+        self._continue()
+        self._held, self._lent = False, True
+        fd = os.dup(self._transport.get_extra_info("socket").fileno())
+        return Incoming(fd, self._h11.trailing_data[0], length)
 
     def _resume(self) -> None:
         # After EOF asyncio has dropped its reader; resuming would bring it back to report EOF again.
@@ -276,7 +298,7 @@ class Connection(asyncio.BufferedProtocol):
         headers = [*self._common, *more]
         if content_type is not None:
             headers.append(("Content-Type", content_type))
-        if self._closing or self._eof or self._body is None or not self._body.complete:
+        if self._closing or self._eof or self._lent or self._body is None or not self._body.complete:
             headers.append(("Connection", "close"))
         return headers
 
@@ -353,6 +375,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if seconds is None else self._loop.call_later(seconds, self._transport.close)
+
+
+def _length(head: h11.Request) -> int:
+    """Of its body in bytes; -1 for one in chunks."""
+    headers = dict(head.headers)
+    return -1 if b"transfer-encoding" in headers else int(headers.get(b"content-length", b"0"))
 
 
 async def _close(stream: Stream) -> None:

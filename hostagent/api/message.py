@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from hostagent import wire
 from hostagent.api.query import Query
 from hostagent.api.version import Version
 from hostagent.errors import Invalid
-from hostagent.model.stream import Hijacked, Upgrade
+from hostagent.model.stream import Hijacked, Incoming, Upgrade
 
 JSON = "application/json"
 BODY_LIMIT = 16 << 20  # bytes of a JSON body; Docker sets none, and a create body has a few kilobytes
@@ -27,6 +28,10 @@ class Body(Protocol):
 
     async def read(self, limit: int) -> bytes:
         """All of it. Raises Invalid beyond `limit` bytes."""
+
+    def lend(self) -> AbstractContextManager[Incoming]:
+        """In place of reading it: the socket that it is in, of a route that says so. Within the block all of the body
+        has to be read from it; the connection ends with the answer."""
 
 
 @dataclass(frozen=True)

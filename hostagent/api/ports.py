@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hostagent import wire
+from hostagent.api.message import Body
 from hostagent.build.builder import Request as BuildRequest
 from hostagent.build.context import Given
 from hostagent.model.commit import CommitOptions
@@ -282,7 +283,7 @@ class Builds(Protocol):
     def platform(self) -> Platform:
         """This host's."""
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes] | Given, /) -> Image:
+    async def build(self, request: BuildRequest, context: Body | Given, /) -> Image:
         """`context` is a tar, or on this host. What the build says goes to the request's `say`."""
 
     def usage(self) -> Sequence[wire.BuildCache]:

@@ -14,11 +14,13 @@ class Route:
 
     `abandoned_with_client`: cancelled when the client goes away; a change of state, once begun, is finished whoever
     listens. `takes_connection`: it may call Request.upgrade, so nothing behind the request is read before.
+    `lends_body`: it may call Body.lend, so nothing of the body is read before.
     """
 
     handler: Handler
     abandoned_with_client: bool = False
     takes_connection: bool = False
+    lends_body: bool = False
 
 
 @dataclass

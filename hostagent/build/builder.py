@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from hostagent.build import ops
 from hostagent.build.assemble import assemble, store_image
@@ -30,13 +32,21 @@ from hostagent.image.config import host_platform
 from hostagent.image.crew import Crew
 from hostagent.image.service import ImageService
 from hostagent.image.store import Lease
+from hostagent.kernel.fds import owned
 from hostagent.model.image import Image, Platform
 from hostagent.model.moment import parse_moment
 from hostagent.model.reference import Reference
+from hostagent.model.stream import Incoming
 from hostagent.wire import AuthConfig, BuildCache, BuildCachePruned
 
 Accounts = Callable[[Reference], AuthConfig | None]
 """Credentials for an image's registry."""
+
+
+class Body(Protocol):
+    """Of a request with a build's context: the socket, from which all of it has to be read within the block."""
+
+    def lend(self) -> AbstractContextManager[Incoming]: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Builder:
         """This host's."""
         return host_platform()
 
-    async def build(self, request: Request, context: AsyncIterator[bytes] | Given) -> Image:
+    async def build(self, request: Request, context: Body | Given) -> Image:
         """The image of the target stage, with its names. What steps came to is kept, up to the limit."""
         try:
             return await self._build(request, context)
@@ -83,16 +93,23 @@ class Builder:
         disk = os.statvfs(self._root)
         return disk.f_blocks * disk.f_frsize // 10
 
-    async def _build(self, request: Request, context: AsyncIterator[bytes] | Given) -> Image:
-        async with self._images.store.lease() as lease, Crew() as crew:
-            contexts = Contexts(crew, lease)
+    async def _build(self, request: Request, context: Body | Given) -> Image:
+        async with self._images.store.lease() as lease, AsyncExitStack() as stack:
             if isinstance(context, Given):
+                crew = await stack.enter_async_context(Crew())
+                contexts = Contexts(crew, lease)
                 dockerfile = parse(contexts.give(context))
+            elif request.options.remote:
+                crew = await stack.enter_async_context(Crew())
+                contexts = Contexts(crew, lease)
+                await contexts.fetch(request.options.remote)
+                dockerfile = parse(contexts.dockerfile(request.options.dockerfile))
             else:
-                if request.options.remote:
-                    await contexts.fetch(request.options.remote)
-                else:
-                    await contexts.receive(context)
+                with context.lend() as incoming:
+                    with owned(incoming.fd):
+                        crew = await stack.enter_async_context(Crew(incoming.fd))
+                    contexts = Contexts(crew, lease)
+                    await contexts.receive(incoming, request.options.dockerfile)
                 dockerfile = parse(contexts.dockerfile(request.options.dockerfile))
             program = await self._compile(dockerfile, request)
             return await self._solve(program, request, contexts, crew, lease)
@@ -175,7 +192,7 @@ class Builder:
             lease,
             options,
             self._caches,
-            contexts.tree,
+            contexts,
             report.output,
             self._memory,
             self._digests,
@@ -191,6 +208,7 @@ class Builder:
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from group_error
         finally:
+            contexts.close()
             await self.cache.flush()
         key = _image_key(target, results[target.op])
         earlier = self.cache.find(key, Snapshot()) if options.use_cache else None

@@ -6,9 +6,10 @@ import asyncio
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -16,7 +17,7 @@ from hostagent.build import ops
 from hostagent.build.mounting import Caches, Mounting
 from hostagent.build.options import Options
 from hostagent.build.output import read_output
-from hostagent.build.results import Layer, Result, Snapshot, Tree
+from hostagent.build.results import Layer, Result, Snapshot, Tar, Tree
 from hostagent.engine.transient import Task, Transients
 from hostagent.errors import EngineError, NotFound, StepFailed
 from hostagent.image.buildjobs import (
@@ -39,8 +40,17 @@ from hostagent.model.image import Image, ImageConfig
 from hostagent.wire import ContainerCreate
 
 Leaf = ops.Context | ops.Remote | ops.Git | ops.Inline
-Trees = Callable[[Leaf], Awaitable[Tree]]
-"""Brings files that come from elsewhere."""
+
+
+class Leaves(Protocol):
+    """Brings files that come from elsewhere."""
+
+    async def tree(self, op: Leaf, /) -> Tree | Tar: ...
+
+    async def unpacked(self, tar: Tar, /) -> Tree:
+        """Its files as a directory."""
+
+
 Digests = dict[tuple[object, ...], str]
 """What selections of trees that have a name by content were found to be, the newest last."""
 _DIGESTS = 1000
@@ -59,7 +69,7 @@ class BuildExecutor:
         lease: Lease,
         options: Options,
         caches: Caches,
-        trees: Trees,
+        leaves: Leaves,
         tell: Tell,
         memory: Path,
         digests: Digests,
@@ -70,7 +80,7 @@ class BuildExecutor:
         self._lease = lease
         self._options = options
         self._caches = caches
-        self._trees = trees
+        self._leaves = leaves
         self._tell = tell
         self._memory = memory
         self._digests = digests
@@ -88,9 +98,9 @@ class BuildExecutor:
     def hold(self, layers: Snapshot) -> None:
         self._lease.take(*(layer_key(chain_id) for chain_id in layers.chain_ids[-1:]))
 
-    async def tree(self, op: Leaf) -> Tree:
+    async def tree(self, op: Leaf) -> Tree | Tar:
         try:
-            return await self._trees(op)
+            return await self._leaves.tree(op)
         except EngineError as error:
             raise type(error)(f"ADD failed: {error}") from None
 
@@ -100,6 +110,8 @@ class BuildExecutor:
     def _files(self, source: Result) -> Files:
         if isinstance(source, Tree):
             return Directory(source.directory)
+        if isinstance(source, Tar):
+            return source.archive
         return Layers(self._directories(source))
 
     # -- digests
@@ -165,7 +177,11 @@ class BuildExecutor:
             scratch = self._lease.scratch("mounts")
             scratch.mkdir()
             mounting = Mounting(self._caches, self._options.secrets, self._directories, scratch, Path(memory))
-            async with mounting.prepared(op, sources) as mounted, self._transients.directory() as directory:
+            there = {
+                mount: await self._leaves.unpacked(source) if isinstance(source, Tar) else source
+                for mount, source in sources.items()
+            }
+            async with mounting.prepared(op, there) as mounted, self._transients.directory() as directory:
                 lower = self._directories(parent)
                 if not lower:
                     (scratch / "empty").mkdir()

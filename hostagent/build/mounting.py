@@ -14,7 +14,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from hostagent.build import ops
-from hostagent.build.results import Result, Snapshot
+from hostagent.build.results import Snapshot, Tree
 from hostagent.engine.mounts import Mounts, StartingVolume, VolumeMount
 from hostagent.engine.mountspec import BindMount
 from hostagent.errors import Invalid, Unsupported
@@ -123,7 +123,9 @@ class Mounting:
         self._memory = memory
 
     @asynccontextmanager
-    async def prepared(self, op: ops.Run, sources: Mapping[ops.Mount, Result]) -> AsyncIterator[Mounted]:
+    async def prepared(
+        self, op: ops.Run, sources: Mapping[ops.Mount, Snapshot | Tree]
+    ) -> AsyncIterator[Mounted]:
         """For as long as the step runs."""
         found = Mounted()
         async with AsyncExitStack() as stack:
@@ -147,7 +149,7 @@ class Mounting:
                             raise Unsupported("type=ssh needs an agent, which this build was not given")
             yield found
 
-    def _bind(self, number: int, mount: ops.Mount, source: Result) -> StartingVolume:
+    def _bind(self, number: int, mount: ops.Mount, source: Snapshot | Tree) -> StartingVolume:
         subpath = mount.path.strip("/")
         name = f"mount-{number}"
         if not isinstance(source, Snapshot) and mount.read_only:

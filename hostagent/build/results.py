@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hostagent.image.buildjobs import Archive
 from hostagent.model.image import chain_ids
 
 
@@ -47,4 +48,11 @@ class Tree:
     digest: str
 
 
-Result = Snapshot | Tree
+@dataclass(frozen=True)
+class Tar:
+    """A context that nobody has unpacked yet: hostagent.image.buildjobs.Archive."""
+
+    archive: Archive
+
+
+Result = Snapshot | Tree | Tar

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from hostagent.build import keys, ops
-from hostagent.build.results import Layer, Result, Snapshot, Tree
+from hostagent.build.results import Layer, Result, Snapshot, Tar, Tree
 from hostagent.errors import EngineError
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ class Executor(Protocol):
     def hold(self, layers: Snapshot) -> None:
         """Nobody deletes them before the build ends."""
 
-    async def tree(self, op: ops.Context | ops.Remote | ops.Git | ops.Inline) -> Tree: ...
+    async def tree(self, op: ops.Context | ops.Remote | ops.Git | ops.Inline) -> Tree | Tar: ...
 
     async def digest(self, source: Result, op: ops.Copy) -> str:
         """Of the files that a copy takes: names, kinds, modes, owners, links, contents; not times."""

@@ -17,7 +17,15 @@ class Directory(msgspec.Struct, frozen=True, tag=True):
     path: str
 
 
-Files = Layers | Directory
+class Archive(msgspec.Struct, frozen=True, tag=True):
+    """The files of a tar as ReceiveContext left it; of those in its root not `without`."""
+
+    path: str
+    index: str
+    without: list[str] = []
+
+
+Files = Layers | Directory | Archive
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -70,11 +78,25 @@ class MakeDirectories(msgspec.Struct, frozen=True, tag=True):
     path: str
 
 
-class UnpackContext(msgspec.Struct, frozen=True, tag=True):
-    """Unpack a tar, compressed or not, into the empty directory `into`; all is root's. Answer: Done.
+class ReceiveContext(msgspec.Struct, frozen=True, tag=True):
+    """Read the body of a request from the inherited socket `fd` (hostagent.model.stream.Incoming): a tar, compressed or
+    not. Answer: Received.
 
-    `path` may be a pipe: a Step says that it is open.
+    It becomes the new file `spool`, uncompressed, and the list of what is in it `index`. Regular files of the paths
+    `wanted` are written to `into`/0, `into`/1 and so on, if they are there.
     """
+
+    fd: int
+    early: bytes
+    length: int
+    spool: str
+    index: str
+    wanted: list[str]
+    into: str
+
+
+class UnpackContext(msgspec.Struct, frozen=True, tag=True):
+    """Unpack a tar, compressed or not, into the empty directory `into`; all is root's. Answer: Done."""
 
     path: str
     into: str
@@ -95,7 +117,7 @@ class FinishLayer(msgspec.Struct, frozen=True, tag=True):
     mountpoint: str = ""
 
 
-BuildJob = UnpackContext | DigestFiles | CopyFiles | MakeDirectories | FinishLayer
+BuildJob = ReceiveContext | UnpackContext | DigestFiles | CopyFiles | MakeDirectories | FinishLayer
 
 
 class Download(msgspec.Struct, frozen=True, tag=True):
@@ -127,6 +149,14 @@ class Downloaded(msgspec.Struct, frozen=True, tag=True):
 
     name: str
     size: int
+
+
+class Received(msgspec.Struct, frozen=True, tag=True):
+    """`size` in bytes of the tar. Not `plain`: it cannot be used as it is (links on the way to members, members twice,
+    devices, directories that are not listed): there is no index, and it has to be unpacked."""
+
+    size: int
+    plain: bool
 
 
 class Digested(msgspec.Struct, frozen=True, tag=True):

@@ -25,7 +25,9 @@ _GONE = "the image worker ended unexpectedly (killed?); nothing was kept: try ag
 class Crew:
     """`async with Crew() as crew`: one worker process; leaving kills it with all of its jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *inherited: int) -> None:
+        """`inherited`: fds that its jobs may name."""
+        self._inherited = inherited
         self._encoder = msgspec.json.Encoder()
         self._jobs: dict[int, tuple[asyncio.Future[Answer], Heard | None]] = {}
         self._to_their_end: set[int] = set()
@@ -39,6 +41,7 @@ class Crew:
             "hostagent.image.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            pass_fds=self._inherited,
         )
         self._listener = asyncio.create_task(self._listen())
         return self

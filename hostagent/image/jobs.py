@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from hostagent import errors
-from hostagent.image.buildjobs import BuildJob, Digested, Downloaded, DownloadJob, Finished
+from hostagent.image.buildjobs import BuildJob, Digested, Downloaded, DownloadJob, Finished, Received
 from hostagent.image.contextjobs import ContextJob
 from hostagent.image.filejobs import FileJob
 from hostagent.image.remotejobs import RemoteAnswer, RemoteJob
@@ -130,7 +130,7 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     how: str = ""
 
 
-Answer = Applied | Scanned | Packed | Done | RemoteAnswer | Digested | Finished | Downloaded
+Answer = Applied | Scanned | Packed | Done | RemoteAnswer | Digested | Finished | Downloaded | Received
 Report = Answer | Step | Failed | Ended
 
 

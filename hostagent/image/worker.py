@@ -48,7 +48,7 @@ def _perform(number: int, job: Job) -> Answer:
     if isinstance(job, FileJob):
         return files.perform(job)
     if isinstance(job, BuildJob):
-        return copyfiles.perform(job, tell)
+        return copyfiles.perform(job)
     if isinstance(job, ContextJob):
         from hostagent.image import contextfiles
 

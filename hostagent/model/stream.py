@@ -24,6 +24,19 @@ class Hijacked:
     early: bytes
 
 
+@dataclass(frozen=True)
+class Incoming:
+    """The body of a request as it still is in the client's socket: for a process that reads it without the daemon.
+
+    `fd` is a dup of the socket, non-blocking; whoever receives it owns it. `early` is what was read behind the head.
+    `length` is the body's in bytes, -1 when it comes in chunks (RFC 9112, 7.1).
+    """
+
+    fd: int
+    early: bytes
+    length: int
+
+
 Upgrade = Callable[[bool], Awaitable[Hijacked]]
 """Answers the request and takes its connection; the argument says if the stream will be multiplexed (8-byte
 frames) or raw. To be called once; before it is called, an error becomes an HTTP error as usual."""

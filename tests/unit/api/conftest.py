@@ -41,6 +41,7 @@ class Server:
     removal: FakeImageRemoval
     registries: FakeRegistries
     control: FakeControl
+    builds: FakeBuilds
     app: Application
 
 
@@ -107,6 +108,7 @@ async def server() -> AsyncIterator[Server]:
         listening.bind(path)
         engine, images, removal = FakeEngine(), FakeImages(), FakeImageRemoval()
         control, registries = FakeControl(engine), FakeRegistries()
+        builds = FakeBuilds()
         app = Application(
             Services(
                 engine=engine,
@@ -121,13 +123,13 @@ async def server() -> AsyncIterator[Server]:
                 shims=FakeShims(),
                 usage=FakeUsage(),
                 committing=FakeCommitting(),
-                builds=FakeBuilds(),
+                builds=builds,
                 contexts=FakeContexts(),
                 handover=FakeHandover(),
             )
         )
         await app.listen(listening)
-        yield Server(path, engine, images, removal, registries, control, app)
+        yield Server(path, engine, images, removal, registries, control, builds, app)
         await app.close()
         for task in list(engine.tasks):
             task.cancel()

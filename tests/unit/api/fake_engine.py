@@ -18,13 +18,16 @@ from msgspec.structs import replace
 
 from hostagent import wire
 from hostagent.api.ports import Filters, ReportProgress
+from hostagent.build.builder import Body
 from hostagent.build.builder import Request as BuildRequest
 from hostagent.build.context import Given
 from hostagent.errors import Conflict, NotFound, NotModified, Unauthorized
+from hostagent.image.incoming import BodyReader
+from hostagent.kernel.fds import owned
 from hostagent.model.commit import CommitOptions
 from hostagent.model.image import Image, ImageConfig, Platform
 from hostagent.model.reference import Reference
-from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
+from hostagent.model.stream import AttachOptions, Hijacked, Incoming, LogOptions, Upgrade
 from hostagent.wire.context import ContextLacks, ContextState
 from hostagent.wire.handover import ImageLacks, ImageParts
 
@@ -592,6 +595,15 @@ class FakeCommitting:
         return "sha256:" + "cd" * 32
 
 
+def _received(incoming: Incoming) -> bytes:
+    """The body, as a worker reads it."""
+    with owned(incoming.fd):
+        reader, pieces = BodyReader(incoming.fd, incoming.early, incoming.length), []
+        while piece := reader.piece():
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
 class FakeBuilds:
     """Keeps what was asked; the image has a fixed ID."""
 
@@ -599,12 +611,13 @@ class FakeBuilds:
 
     def __init__(self) -> None:
         self.asked: list[BuildRequest] = []
+        self.received = b""
 
-    async def build(self, request: BuildRequest, context: AsyncIterator[bytes] | Given) -> Image:
+    async def build(self, request: BuildRequest, context: Body | Given) -> Image:
         self.asked.append(request)
         if not isinstance(context, Given):
-            async for _ in context:
-                pass
+            with context.lend() as incoming:
+                self.received = await asyncio.to_thread(_received, incoming)
         request.say("Step 1/1 : FROM x\n")
         return Image(f"sha256:{'0' * 64}", self.platform, ImageConfig(), ())
 

@@ -257,3 +257,39 @@ async def test_close_ends_idle_connections_and_streams_and_lets_answers_finish(s
         writer.close()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_unix_connection(server.path)
+
+
+async def test_a_lent_body_is_read_from_the_socket(client: Client, server: Server) -> None:
+    client.writer.write(
+        b"POST /v1.47/build HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"
+    )
+    await client.writer.drain()
+    await asyncio.sleep(0.02)
+    client.writer.write(b"lo\r\n6\r\n world\r\n0\r\n\r\n")
+    answer = await client.answer_to_raw("POST")
+    assert answer.headers["connection"] == "close"
+    assert b"Step 1/1" in answer.body
+    assert server.builds.received == b"hello world"
+
+
+async def test_a_lent_body_may_be_announced(client: Client, server: Server) -> None:
+    client.writer.write(
+        b"POST /v1.47/build HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+    )
+    assert (await client.head()).startswith("HTTP/1.1 100")
+    client.writer.write(b"tar")
+    assert (await client.answer_to_raw("POST")).status == 200
+    assert server.builds.received == b"tar"
+
+
+async def test_a_wrong_call_does_not_wait_for_its_body(client: Client, server: Server) -> None:
+    client.writer.write(b"POST /v1.47/build?squash=1 HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\n\r\n")
+    assert (await client.answer_to_raw("POST")).status == 400
+    assert await client.reader.read() == b""
+
+
+async def test_who_goes_away_within_a_lent_body_ends_it(client: Client, server: Server) -> None:
+    client.writer.write(b"POST /v1.47/build HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\n\r\nta")
+    client.writer.write_eof()
+    assert b"went away" in (await client.answer_to_raw("POST")).body
+    assert server.builds.received == b""
