@@ -68,6 +68,7 @@ from hostagent.kernel.cgroup_support import support
 from hostagent.model.reference import DEFAULT_DOMAIN
 from hostagent.network.bridge import BridgeNetwork
 from hostagent.network.bridges import Bridges
+from hostagent.network.relay import Relays
 from hostagent.network.tables import Tables
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
@@ -121,7 +122,8 @@ async def serve(options: Options) -> None:
     remapping = remap.configured(options.userns_remap)
     filters = SeccompCache(str(options.root / "seccomp"))
     bundles = Bundles(containers, links, images, filters, options.cgroup_parent, remapping)
-    endpoints = Endpoints(bridges, containers)
+    relays = Relays()
+    endpoints = Endpoints(bridges, containers, relays)
     resolvers = Resolvers(Naming(containers, bridges), bridges)
     volume_store = VolumeStore(options.root, database, remove_tree, remapping.root if remapping else (0, 0))
     volumes = Volumes(volume_store, containers, events)
@@ -222,6 +224,7 @@ async def serve(options: Options) -> None:
     oom_watch.close()
     await lifecycle.close()
     resolvers.close()
+    relays.close_all()
     watch.close()
     later.close()
     launcher.close()

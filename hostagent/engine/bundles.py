@@ -23,7 +23,7 @@ from hostagent.engine import (
 from hostagent.engine.cgroupmounts import cgroup_mounts
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
-from hostagent.engine.endpoints import Endpoint
+from hostagent.engine.endpoint import Endpoint
 from hostagent.engine.links import Links
 from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.remap import Remap

@@ -19,7 +19,8 @@ from hostagent.engine import joined, joining, namespaces
 from hostagent.engine.bundles import resolv_conf, rewrite
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
-from hostagent.engine.endpoints import Endpoint, Endpoints, Placed, facts
+from hostagent.engine.endpoint import Endpoint, Placed, facts, next_name
+from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.events import EventBus
 from hostagent.engine.joined import Joined
 from hostagent.errors import Conflict, Denied, EngineError, Invalid, NotFound
@@ -127,9 +128,7 @@ class Connections:
     async def _join_running(self, container: Container, network: Network | None, asked: Joined) -> None:
         before = self._endpoints.current(container)
         _check_shim(container)
-        used = {each.interface.name for each in before.placed}
-        name = next(f"eth{at}" for at in range(len(used) + 1) if f"eth{at}" not in used)
-        placed = self._endpoints.place(container, network, asked, name)
+        placed = self._endpoints.place(container, network, asked, next_name(network, before.placed))
         fds: tuple[int, ...] = ()
         try:
             every = tuple(sorted((*before.placed, placed), key=lambda each: each.order))
@@ -172,12 +171,16 @@ class Connections:
     async def _rewire(
         self, container: Container, after: Endpoint, new: Sequence[Placed], removed: list[str], resolver: bool
     ) -> None:
-        way = after.outward
+        way, way6 = after.outward, after.outward6
         message = protocol.Rewire(
-            interfaces=[dataclasses.replace(each.interface, gateway=None).to_json() for each in new],
+            interfaces=[
+                dataclasses.replace(each.interface, gateway=None, gateway6=None).to_json() for each in new
+            ],
             removed=removed,
             gateway=(way.interface.gateway or "") if way else "",
             gateway_interface=way.interface.name if way else "",
+            gateway6=(way6.interface.gateway6 or "") if way6 else "",
+            gateway6_interface=way6.interface.name if way6 else "",
             resolver=resolver,
         )
         answer, _ = await self._ask(container, message)
@@ -210,9 +213,9 @@ class Connections:
     def _publish(self, container: Container, before: Endpoint, after: Endpoint) -> None:
         """Ports lead to the network that is the way out."""
         if before.outward is not None and before.outward is not after.outward:
-            before.outward.bridge.unpublish(container.id)
+            self._endpoints.unpublish(container, before.outward.bridge)
         if after.outward is not None and after.bindings and before.outward is not after.outward:
-            after.outward.bridge.publish(container.id, after.outward.interface.ip, after.bindings)
+            self._endpoints.publish(container, after.outward, after.bindings)
 
     def _settle(self, container: Container, after: Endpoint, networks: tuple[Joined, ...]) -> None:
         if container.state.phase != "running":

@@ -2,98 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
-from typing import TypedDict
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
 
 from hostagent.engine import joined, ports
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
-from hostagent.engine.joined import Attached, Joined
-from hostagent.engine.state import PublishedPort
-from hostagent.errors import EngineError, NotFound
-from hostagent.model.network import Interface, InterfaceJson, PortBinding
+from hostagent.engine.endpoint import NOWHERE, Endpoint, Facts, Placed, facts, next_name, order
+from hostagent.engine.joined import Joined
+from hostagent.errors import EngineError, NotFound, Unsupported
+from hostagent.model.network import ANY_ADDRESS6, Interface, InterfaceJson, PortBinding
+from hostagent.network import hostsettings
 from hostagent.network.bridge import BridgeNetwork
 from hostagent.network.bridges import Bridges
 from hostagent.network.network import Network
+from hostagent.network.relay import Relays, Way
 
-
-class Facts(TypedDict):
-    """Fields of State that tell where a running container is."""
-
-    ip: str
-    gateway: str
-    mac: str
-    attached: tuple[Attached, ...]
-    ports: tuple[PublishedPort, ...]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """An interface on a bridge; `network` is None for the default one."""
-
-    network: Network | None
-    bridge: BridgeNetwork
-    interface: Interface
-
-    @property
-    def order(self) -> tuple[bool, str]:
-        """The first has the default route and the published ports (Docker's rule), unless it is internal."""
-        return self.internal, self.network.name if self.network else joined.BRIDGE
-
-    @property
-    def internal(self) -> bool:
-        return self.network is not None and self.network.internal
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """What a start needs: interfaces (in order) and the bound sockets of ports, the caller's."""
-
-    placed: tuple[Placed, ...] = ()
-    bindings: tuple[PortBinding, ...] = ()
-    port_fds: tuple[int, ...] = ()
-    host_gateway: str | None = None
-    """What `--add-host NAME:host-gateway` means: the host, on the default bridge."""
-
-    @property
-    def legacy(self) -> Interface | None:
-        """That on the default bridge."""
-        return next((each.interface for each in self.placed if each.network is None), None)
-
-    @property
-    def outward(self) -> Placed | None:
-        """The way out: it has the default route and the published ports."""
-        return self.placed[0] if self.placed and not self.placed[0].internal else None
-
-    @property
-    def resolver(self) -> bool:
-        """Names are answered on users' networks only."""
-        return any(each.network is not None for each in self.placed)
-
-    @property
-    def addresses(self) -> list[str]:
-        return [each.interface.ip for each in self.placed]
-
-    def interfaces(self) -> list[InterfaceJson]:
-        """For the container's init: only the first has a gateway."""
-        way = self.outward
-        return [
-            (each.interface if each is way else replace(each.interface, gateway=None)).to_json()
-            for each in self.placed
-        ]
-
-
-NOWHERE = Endpoint()
+log = logging.getLogger(__name__)
 
 
 class Endpoints:
     """Leases and rules of containers on bridges; `none` and `host` need nothing."""
 
-    def __init__(self, bridges: Bridges, containers: Containers) -> None:
+    def __init__(self, bridges: Bridges, containers: Containers, relays: Relays) -> None:
         self._bridges = bridges
+        self._relays = relays
         self._containers = containers
         self._current: dict[str, Endpoint] = {}
 
@@ -109,8 +45,8 @@ class Endpoints:
             return NOWHERE
         placed: list[Placed] = []
         try:
-            for at, (network, each) in enumerate(wanted):
-                placed.append(self.place(container, network, each, f"eth{at}"))
+            for network, each in wanted:
+                placed.append(self.place(container, network, each, next_name(network, placed)))
             bound, held = self.bind(container, placed[0])
         except BaseException:
             for done in placed:
@@ -132,9 +68,7 @@ class Endpoints:
                 found.append((self._network(each), each))
             elif each.name == joined.BRIDGE:
                 found.append((None, each))
-        return sorted(
-            found, key=lambda pair: (pair[0].internal, pair[0].name) if pair[0] else (False, joined.BRIDGE)
-        )
+        return sorted(found, key=lambda pair: order(pair[0]))
 
     def _network(self, each: Joined) -> Network:
         """By its ID, or one that has got its name since."""
@@ -152,8 +86,9 @@ class Endpoints:
         settings = asked.settings if asked else None
         ipam = settings.ipam_config if settings else None
         address = IPv4Address(ipam.ipv4_address) if ipam and ipam.ipv4_address else None
+        address6 = IPv6Address(ipam.ipv6_address) if ipam and ipam.ipv6_address else None
         mac = (settings.mac_address if settings else "") or _main_mac(container, network)
-        return Placed(network, bridge, bridge.allocate(container.id, mac or None, name, address))
+        return Placed(network, bridge, bridge.allocate(container.id, mac or None, name, address, address6))
 
     def bind(self, container: Container, first: Placed) -> tuple[tuple[PortBinding, ...], tuple[int, ...]]:
         """Hold the host's ports for a container whose first network is this one; nothing on an internal one."""
@@ -164,11 +99,19 @@ class Endpoints:
         address = first.network.binding if first.network else ""
         try:
             for binding in ports.parse_bindings(container.config, container.host):
-                if address and binding.host_ip == "":
-                    binding = replace(binding, host_ip=address)
-                holder = first.bridge.reserve_port(binding)
-                bound.append(replace(binding, host_port=holder.getsockname()[1], host_port_end=0))
-                held.append(holder.detach())
+                wanted = [replace(binding, host_ip=address) if binding.host_ip == "" else binding]
+                reached = bool(first.interface.cidr6) or binding.proto == "tcp"
+                if binding.host_ip == "" and not address and reached and hostsettings.has_ipv6():
+                    wanted.append(replace(binding, host_ip=ANY_ADDRESS6))
+                if binding.ipv6 and not reached:
+                    raise Unsupported(
+                        f"{binding.proto} port {binding.container_port} cannot be published on {binding.shown_host}: "
+                        "the container has no IPv6 address on its network: give an IPv4 address, or use a network "
+                        "with --ipv6"
+                    )
+                for each, holder in zip(wanted, first.bridge.reserve_port(*wanted), strict=True):
+                    bound.append(replace(each, host_port=holder.getsockname()[1], host_port_end=0))
+                    held.append(holder.detach())
         except BaseException:
             for fd in held:
                 os.close(fd)
@@ -181,7 +124,7 @@ class Endpoints:
         for placed in endpoint.placed:
             placed.bridge.connect(container.id, placed.interface, netns)
         if endpoint.bindings and endpoint.outward:
-            endpoint.outward.bridge.publish(container.id, endpoint.outward.interface.ip, endpoint.bindings)
+            self.publish(container, endpoint.outward, endpoint.bindings)
         return endpoint.interfaces()
 
     def changed(self, container: Container, endpoint: Endpoint) -> None:
@@ -194,6 +137,7 @@ class Endpoints:
 
     def release(self, container: Container) -> None:
         """Give everything back; what is gone already does not matter."""
+        self._relays.close(container.id)
         endpoint = self._current.pop(container.id, None)
         if endpoint is not None:
             bridges = [each.bridge for each in endpoint.placed]
@@ -203,6 +147,33 @@ class Endpoints:
             bridges = []
         for bridge in bridges:
             self.withdraw(container, bridge)
+
+    def publish(self, container: Container, way: Placed, bindings: Sequence[PortBinding]) -> None:
+        """Send ports of the host to its interface on that network."""
+        interface = way.interface
+        way.bridge.publish(container.id, interface.ip, bindings, interface.cidr6.partition("/")[0])
+        try:
+            self._relay(container, interface, bindings)
+        except OSError as error:
+            raise EngineError(f"cannot listen on the host's IPv6 addresses: {error.strerror}") from error
+
+    def _relay(self, container: Container, interface: Interface, bindings: Sequence[PortBinding]) -> None:
+        """What nftables cannot translate."""
+        ip6 = interface.cidr6.partition("/")[0]
+        ways = [
+            Way((binding.host_ip, binding.host_port), (ip6 or interface.ip, binding.container_port))
+            for binding in bindings
+            if binding.ipv6
+            and binding.proto == "tcp"
+            and (not ip6 or binding.host_ip in (ANY_ADDRESS6, "::1"))
+        ]
+        if ways:
+            self._relays.open(container.id, ways)
+
+    def unpublish(self, container: Container, bridge: BridgeNetwork) -> None:
+        """Its ports lead there no more."""
+        bridge.unpublish(container.id)
+        self._relays.close(container.id)
 
     def withdraw(self, container: Container, bridge: BridgeNetwork) -> None:
         """Take it off one bridge."""
@@ -226,37 +197,13 @@ class Endpoints:
             placed.append(Placed(network, bridge, bridge.allocate(container.id, None, each.interface)))
         placed.sort(key=lambda each: each.order)
         bindings = tuple(binding for each in placed for binding in each.bridge.bindings(container.id))
-        self._current[container.id] = Endpoint(tuple(placed), bindings, ())
-
-
-def facts(endpoint: Endpoint) -> Facts:
-    """An endpoint as State tells of it."""
-    legacy, bindings = endpoint.legacy, endpoint.bindings
-    return Facts(
-        ip=legacy.addresses[0] if legacy else "",
-        gateway=(legacy.gateway or "") if legacy else "",
-        mac=legacy.mac if legacy else "",
-        attached=attached(endpoint.placed),
-        ports=tuple(
-            PublishedPort(binding.proto, binding.host_ip, binding.host_port, binding.container_port)
-            for binding in bindings
-        ),
-    )
-
-
-def attached(placed: Sequence[Placed]) -> tuple[Attached, ...]:
-    """Those on users' networks, for the state."""
-    return tuple(
-        Attached(
-            network_id=each.network.id,
-            interface=each.interface.name,
-            ip=each.interface.addresses[0],
-            gateway="" if each.internal else each.interface.gateway or "",
-            mac=each.interface.mac,
-        )
-        for each in placed
-        if each.network is not None
-    )
+        endpoint = Endpoint(tuple(placed), bindings, ())
+        self._current[container.id] = endpoint
+        if endpoint.outward:
+            try:
+                self._relay(container, endpoint.outward.interface, bindings)
+            except OSError as error:
+                log.error("container %s: its IPv6 ports are not served: %s", container.id[:12], error)
 
 
 def _wanted_mac(container: Container) -> str | None:

@@ -45,6 +45,9 @@ class Attached(msgspec.Struct, frozen=True, omit_defaults=True):
     ip: str
     gateway: str
     mac: str
+    ip6: str = ""
+    """CIDR; "" without IPv6."""
+    gateway6: str = ""
 
 
 def network_id(name: str) -> str:
@@ -111,6 +114,7 @@ def endpoint(container: Container, joined: Joined) -> EndpointSettings:
         known = dns_names(container, asked) if state.started_ns else None
         return replace(asked, network_id=joined.network_id, dns_names=known)
     address, _, prefix = attached.ip.partition("/")
+    address6, _, prefix6 = attached.ip6.partition("/")
     return replace(
         asked,
         network_id=joined.network_id,
@@ -119,6 +123,9 @@ def endpoint(container: Container, joined: Joined) -> EndpointSettings:
         ip_address=address,
         ip_prefix_len=int(prefix),
         mac_address=attached.mac,
+        ipv6_gateway=attached.gateway6,
+        global_ipv6_address=address6,
+        global_ipv6_prefix_len=int(prefix6 or 0),
         dns_names=dns_names(container, asked),
     )
 
@@ -132,9 +139,11 @@ def resource(container: Container, joined: Joined) -> EndpointResource:
     """A running container as the inspection of one of its networks shows it."""
     settings = endpoint(container, joined)
     address = f"{settings.ip_address}/{settings.ip_prefix_len}" if settings.ip_address else ""
+    address6 = settings.global_ipv6_address
     return EndpointResource(
         name=container.name,
         endpoint_id=settings.endpoint_id,
         mac_address=settings.mac_address,
         ipv4_address=address,
+        ipv6_address=f"{address6}/{settings.global_ipv6_prefix_len}" if address6 else "",
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import ip_address, ip_network
 
 from hostagent.engine import namespaces
 from hostagent.engine.joined import BRIDGE, Joined, network_id
 from hostagent.errors import Invalid, NotFound, Unsupported
+from hostagent.network.addressing import together
 from hostagent.network.bridges import Bridges
-from hostagent.network.network import PREDEFINED, Network, together
+from hostagent.network.network import PREDEFINED, Network
 from hostagent.wire import ContainerCreate, EndpointIPAMConfig, EndpointSettings
 
 _MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
@@ -100,8 +101,8 @@ def check(network: Network | None, settings: EndpointSettings) -> None:
         raise Invalid(f"invalid MAC address {settings.mac_address}")
     if errors:
         raise Invalid("invalid endpoint settings:\n" + together(errors))
-    if ipam.ipv6_address or ipam.link_local_ips:
-        raise Unsupported("IPv6 and link-local addresses of containers are not built yet in this engine")
+    if ipam.link_local_ips:
+        raise Unsupported("link-local addresses of containers are not built yet in this engine")
     for option in settings.driver_opts or {}:
         if option.startswith("com.docker.network."):
             raise Unsupported(f"the endpoint option {option} is not built in this engine: leave it out")
@@ -123,15 +124,14 @@ def _address_errors(ipam: EndpointIPAMConfig) -> list[str]:
 
 def _range_errors(network: Network | None, ipam: EndpointIPAMConfig) -> list[str]:
     errors = []
-    if ipam.ipv4_address:
-        if network is None or not network.own_subnet:
+    for version, text in ((4, ipam.ipv4_address), (6, ipam.ipv6_address)):
+        block = network.block(version) if network else None
+        if not text:
+            continue
+        if block is None or not block.chosen:
             errors.append(_UNCONFIGURED)
-        elif not _is(ipam.ipv4_address, 4) or IPv4Address(ipam.ipv4_address) not in IPv4Network(
-            network.subnet
-        ):
-            errors.append(f"no configured subnet or ip-range contain the IP address {ipam.ipv4_address}")
-    if ipam.ipv6_address:
-        errors.append(_UNCONFIGURED)
+        elif not _is(text, version) or ip_address(text) not in ip_network(block.subnet):
+            errors.append(f"no configured subnet or ip-range contain the IP address {text}")
     return errors
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from hostagent.engine import joined
 from hostagent.engine.container import Container
@@ -16,15 +16,17 @@ from hostagent.errors import EngineError
 from hostagent.network import dns
 from hostagent.network.bridges import Bridges
 
-Answer = Sequence[IPv4Address | dns.Name] | None
+Address = IPv4Address | IPv6Address
+Answer = Sequence[dns.Record] | None
+_KINDS = {dns.A: IPv4Address, dns.AAAA: IPv6Address}
 
 
 @dataclass
 class _Book:
     """One network: addresses by name (in small letters), and the name of each address."""
 
-    addresses: dict[str, list[IPv4Address]] = field(default_factory=dict)
-    names: dict[IPv4Address, str] = field(default_factory=dict)
+    addresses: dict[str, list[Address]] = field(default_factory=dict)
+    names: dict[Address, str] = field(default_factory=dict)
 
 
 class Naming:
@@ -43,9 +45,10 @@ class Naming:
         found = self._addresses(container, query.text)
         if found is None:
             return None
-        return found if query.kind == dns.A else ()
+        kind = _KINDS.get(query.kind)
+        return [address for address in found if kind and isinstance(address, kind)]
 
-    def _addresses(self, container: Container, name: str) -> list[IPv4Address] | None:
+    def _addresses(self, container: Container, name: str) -> list[Address] | None:
         for attached in container.state.attached:
             if found := self._linked(container, attached.network_id, name):
                 return found
@@ -58,7 +61,7 @@ class Naming:
                 return found
         return None
 
-    def _linked(self, container: Container, network: str, name: str) -> list[IPv4Address] | None:
+    def _linked(self, container: Container, network: str, name: str) -> list[Address] | None:
         """By an alias that only this container knows (`--link`)."""
         for each in joined.of(container):
             if each.network_id != network:
@@ -72,10 +75,10 @@ class Naming:
                 except EngineError:
                     continue  # it was removed
                 if attached:
-                    return [_address(attached)]
+                    return _of(attached)
         return None
 
-    def _reverse(self, container: Container, address: IPv4Address | None) -> Answer:
+    def _reverse(self, container: Container, address: Address | None) -> Answer:
         if address is None:
             return None
         for attached in container.state.attached:
@@ -103,14 +106,15 @@ class Naming:
             attached = joined.attachment(container, network)
             if attached is None:
                 continue
-            address = _address(attached)
+            addresses = _of(attached)
             settings = next((e.settings for e in joined.of(container) if e.network_id == network), None)
             names = joined.dns_names(container, settings) if settings else [container.name]
             for name in names:
-                book.addresses.setdefault(name.lower(), []).append(address)
-            book.names[address] = container.name
+                book.addresses.setdefault(name.lower(), []).extend(addresses)
+            for address in addresses:
+                book.names[address] = container.name
         return book
 
 
-def _address(attached: joined.Attached) -> IPv4Address:
-    return IPv4Address(attached.ip.partition("/")[0])
+def _of(attached: joined.Attached) -> list[Address]:
+    return [ip_address(cidr.partition("/")[0]) for cidr in (attached.ip, attached.ip6) if cidr]

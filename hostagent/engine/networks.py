@@ -149,13 +149,17 @@ class Networks:
 
 def _wire(network: Network) -> wire.Network:
     ipam = network.ipam
-    if not ipam.config:
-        ipam = replace(ipam, config=[wire.IPAMConfig(subnet=network.subnet, gateway=network.gateway)])
+    for version in (4, 6):
+        block = network.block(version)
+        if block and not block.chosen:
+            found = wire.IPAMConfig(subnet=block.subnet, gateway=block.gateway)
+            ipam = replace(ipam, config=[*(ipam.config or ()), found])
     return wire.Network(
         name=network.name,
         id=network.id,
         created=timestamp(network.created_ns),
         ipam=replace(ipam, driver=ipam.driver or "default"),
+        enable_ipv6=network.ipv6 is not None,
         internal=network.internal,
         attachable=network.attachable,
         options=network.options or {},

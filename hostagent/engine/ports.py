@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from hostagent.engine.state import PublishedPort
-from hostagent.errors import Invalid, Unsupported
+from hostagent.errors import Invalid
 from hostagent.model.network import ANY_ADDRESS, PortBinding, Protocol
 from hostagent.wire import ContainerCreate, HostConfig, Port, PortMap
 from hostagent.wire import PortBinding as WireBinding
@@ -85,9 +85,7 @@ def _address(text: str) -> str:
         address = ipaddress.ip_address(text)
     except ValueError:
         raise Invalid(f"invalid IP address: {text}") from None
-    if address.version != 4:
-        raise Unsupported(f"publishing on an IPv6 address is not supported yet: {text}")
-    return text
+    return str(address)
 
 
 def shown_address(port: PublishedPort) -> str:

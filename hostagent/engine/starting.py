@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from hostagent.engine import logdrivers, validate
 from hostagent.engine.bundles import Bundles
 from hostagent.engine.container import Container
-from hostagent.engine.endpoints import Endpoint, Endpoints
+from hostagent.engine.endpoint import Endpoint
+from hostagent.engine.endpoints import Endpoints
 from hostagent.engine.mounts import StartingVolume
 from hostagent.engine.shimlink import ShimLink
 from hostagent.errors import EngineError

@@ -33,6 +33,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
+RTPROT_RA = 9
 RT_SCOPE_NOWHERE = 255  # in a deletion: any
 
 # linux/if_link.h, linux/veth.h, linux/if_addr.h
@@ -43,11 +44,15 @@ IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFLA_BRPORT_ISOLATED = 33
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+IFA_F_NODAD = 0x02
 IFF_UP = 1
 
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT})  # what `no_ipv6_address` meets on a kernel without IPv6
 
-GONE = frozenset({errno.ENODEV, errno.ESRCH})  # what deleting a link or a route meets when there is none
+GONE = frozenset({errno.ENODEV})  # what deleting a link meets when there is none
+NO_ROUTE = frozenset(
+    {errno.ESRCH, errno.ENOENT, errno.EOPNOTSUPP}
+)  # and a route; ENOENT and the last are IPv6's
 
 LOOPBACK_INDEX = 1  # the kernel makes lo first in every network namespace
 
@@ -73,10 +78,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Route:
-    """An IPv4 route: destination as CIDR ("0.0.0.0/0" is the default), outgoing interface index or 0."""
+    """Destination as CIDR ("0.0.0.0/0" is the default), outgoing interface's index or 0; did a router tell of it?"""
 
     destination: str
     link: int
+    advertised: bool = False
 
 
 # --- requests ---
@@ -189,7 +195,9 @@ def _address_body(index: int, cidr: str) -> bytes:
     address, _, length = cidr.partition("/")
     family, packed = _packed(address)
     prefix = int(length)
-    body = _ADDRESS.pack(family, prefix, 0, RT_SCOPE_UNIVERSE, index)
+    # Nobody else has an address of ours: without the search for one (RFC 4862) it is there at once.
+    flags = IFA_F_NODAD if family == socket.AF_INET6 else 0
+    body = _ADDRESS.pack(family, prefix, flags, RT_SCOPE_UNIVERSE, index)
     body += attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed)
     if family == socket.AF_INET and prefix < 31:
         host_bits = (1 << (32 - prefix)) - 1
@@ -215,9 +223,9 @@ def new_default_route(gateway: str, index: int) -> Message:
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
-def delete_default_route() -> Message:
-    """Of IPv4, in the main table. ESRCH when there is none."""
-    body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_NOWHERE, 0, 0)
+def delete_default_route(family: int = socket.AF_INET) -> Message:
+    """In the main table. NO_ROUTE when there is none."""
+    body = _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, 0, RT_SCOPE_NOWHERE, 0, 0)
     return Message(RTM_DELROUTE, 0, body)
 
 
@@ -257,28 +265,30 @@ class Socket(netlink_socket.Socket):
         index: int = _INTERFACE_INDEX.unpack(answer)[1]
         return index
 
-    def addresses(self, index: int = 0) -> list[str]:
-        """The IPv4 addresses of an interface, or with 0 of all, as CIDR."""
-        header = _ADDRESS.pack(socket.AF_INET, 0, 0, 0, index)
+    def addresses(self, index: int = 0, family: int = socket.AF_INET) -> list[str]:
+        """The addresses of an interface, or with 0 of all, as CIDR."""
+        header = _ADDRESS.pack(family, 0, 0, 0, index)
         found = []
         for body in self.dump(RTM_GETADDR, header):
             _, prefix, _, _, owner = _ADDRESS.unpack_from(body)
             if index in (0, owner):
-                packed = attributes(body[_ADDRESS.size :])[IFA_LOCAL]
-                found.append(f"{socket.inet_ntop(socket.AF_INET, packed)}/{prefix}")
+                values = attributes(body[_ADDRESS.size :])
+                packed = values.get(IFA_LOCAL) or values[IFA_ADDRESS]  # IPv6 has the one, or the other
+                found.append(f"{socket.inet_ntop(family, packed)}/{prefix}")
         return found
 
-    def routes(self) -> list[Route]:
-        """The IPv4 routes of all tables except the local one (which only repeats our own addresses)."""
-        header = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    def routes(self, family: int = socket.AF_INET) -> list[Route]:
+        """The routes of all tables except the local one (which only repeats our own addresses)."""
+        header = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+        nothing = bytes(4 if family == socket.AF_INET else 16)
         found = []
         for body in self.dump(RTM_GETROUTE, header):
-            _, length, _, _, _, _, _, kind, _ = _ROUTE.unpack_from(body)
+            _, length, _, _, _, origin, _, kind, _ = _ROUTE.unpack_from(body)
             if kind != RTN_UNICAST:
                 continue
             values = attributes(body[_ROUTE.size :])
-            network = socket.inet_ntop(socket.AF_INET, values.get(RTA_DST, bytes(4)))
-            found.append(Route(f"{network}/{length}", _u32(values.get(RTA_OIF))))
+            network = socket.inet_ntop(family, values.get(RTA_DST, nothing))
+            found.append(Route(f"{network}/{length}", _u32(values.get(RTA_OIF)), origin == RTPROT_RA))
         return found
 
 
@@ -314,6 +324,8 @@ def configuration(interfaces: Sequence[Interface], indices: Sequence[int]) -> li
         messages.append(link_up(index))
         if interface.gateway is not None:
             messages.append(new_default_route(interface.gateway, index))
+        if interface.gateway6 is not None:
+            messages.append(new_default_route(interface.gateway6, index))
     return messages
 
 

@@ -7,8 +7,9 @@ from typing import Literal, TypedDict, cast
 
 Protocol = Literal["tcp", "udp", "sctp"]
 
-# The name that people and Docker's API give to "every address of the host".
+# The names that people and Docker's API give to "every address of the host", of IPv4 and of IPv6.
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - a name, nothing is bound here
+ANY_ADDRESS6 = "::"
 
 
 class InterfaceJson(TypedDict):
@@ -18,6 +19,7 @@ class InterfaceJson(TypedDict):
     mac: str
     addresses: list[str]
     gateway: str | None
+    gateway6: str | None
     mtu: int
 
 
@@ -25,7 +27,8 @@ class InterfaceJson(TypedDict):
 class Interface:
     """A network card inside a container, as it has to look when the container's first program starts.
 
-    `addresses` are CIDR strings ("172.17.0.2/16"), `gateway` is an address without prefix, `mtu` is in bytes.
+    `addresses` are CIDR strings ("172.17.0.2/16"), IPv4 first; `gateway` (IPv4) and `gateway6` are addresses without
+    prefix, `mtu` is in bytes.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Interface:
     addresses: tuple[str, ...]
     gateway: str | None
     mtu: int = 1500
+    gateway6: str | None = None
 
     @property
     def ip(self) -> str:
@@ -44,6 +48,11 @@ class Interface:
         """The first address's prefix length: what `docker inspect` calls IPPrefixLen."""
         return int(self.addresses[0].partition("/")[2])
 
+    @property
+    def cidr6(self) -> str:
+        """The first IPv6 address that leads beyond the link, as CIDR; "" when it has none."""
+        return next((each for each in self.addresses if ":" in each and not each.startswith("fe80:")), "")
+
     def to_json(self) -> InterfaceJson:
         """A JSON object; `from_json` is its inverse."""
         return {
@@ -51,6 +60,7 @@ class Interface:
             "mac": self.mac,
             "addresses": list(self.addresses),
             "gateway": self.gateway,
+            "gateway6": self.gateway6,
             "mtu": self.mtu,
         }
 
@@ -64,6 +74,7 @@ class Interface:
             addresses=tuple(fields["addresses"]),
             gateway=fields["gateway"],
             mtu=fields["mtu"],
+            gateway6=fields.get("gateway6"),
         )
 
 
@@ -71,8 +82,8 @@ class Interface:
 class PortBinding:
     """One port of a container on one address of the host.
 
-    `host_ip` "" and "0.0.0.0" both mean every address. `host_port` 0 asks for any free port; with
-    `host_port_end` it is the first of a range of which one free port is wanted (Docker's HostPort
+    `host_ip` "" and "0.0.0.0" both mean every IPv4 address, "::" every IPv6 address. `host_port` 0 asks for any free
+    port; with `host_port_end` it is the first of a range of which one free port is wanted (Docker's HostPort
     "8000-8010").
     """
 
@@ -84,8 +95,17 @@ class PortBinding:
 
     @property
     def any_address(self) -> bool:
-        """True when the port is published on every address of the host."""
-        return self.host_ip in ("", ANY_ADDRESS)
+        """True when the port is published on every address (of its family) of the host."""
+        return self.host_ip in ("", ANY_ADDRESS, ANY_ADDRESS6)
+
+    @property
+    def ipv6(self) -> bool:
+        return ":" in self.host_ip
+
+    @property
+    def shown_host(self) -> str:
+        """The host's address as it stands before a port."""
+        return f"[{self.host_ip}]" if self.ipv6 else self.host_ip or ANY_ADDRESS
 
     def __str__(self) -> str:
-        return f"{self.host_ip or ANY_ADDRESS}:{self.host_port}->{self.container_port}/{self.proto}"
+        return f"{self.shown_host}:{self.host_port}->{self.container_port}/{self.proto}"

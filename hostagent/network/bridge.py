@@ -14,12 +14,13 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unavailable
 from hostagent.kernel import netlink, netlink_socket
 from hostagent.model.network import Interface, PortBinding
-from hostagent.network import ipam, ruleset
+from hostagent.network import hostsettings, ipam, ruleset
+from hostagent.network.ipam6 import Leases6, Pool6
 from hostagent.network.ports import PortReserver
 from hostagent.network.published import PublishedPorts
 from hostagent.network.tables import Tables
@@ -30,9 +31,6 @@ USUAL_MTU = 1500
 
 # Interfaces with these prefixes on the host are ours: in use, and waiting for the kernel to delete them.
 LIVE_PREFIX, RETIRED_PREFIX = "pm-", "pmx-"
-
-_SYSCTLS = "/proc/sys/net/ipv4"
-_BRIDGE_NF = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 
 def host_interface(container_id: str) -> str:
@@ -52,6 +50,8 @@ class Plan:
     network_id: str
     pool: ipam.Pool
     policy: ruleset.Policy
+    pool6: Pool6 | None = None
+    """None: no IPv6."""
     mtu: int = 0
     """Bytes; 0: as the host's uplink."""
     isolated: bool = False
@@ -83,6 +83,8 @@ class BridgeNetwork:
         self._wanted_subnet = subnet
         self._plan = plan
         self._leases = ipam.Leases(db, bridge_name, plan.pool if plan else None)
+        self._pool6 = plan.pool6 if plan else None
+        self._leases6 = Leases6(db, bridge_name, self._pool6) if self._pool6 else None
         self._route = netlink.Socket()
         shared = tables or Tables()
         self._own_tables = None if tables else shared
@@ -142,15 +144,22 @@ class BridgeNetwork:
         else:
             network = self._settle_subnet(routes, bridge.index if bridge is not None else 0)
         self._leases.set_subnet(network)
+        if self._leases6:
+            hostsettings.need_ipv6()
+            self._leases6.prepare()
         self._mtu = (self._plan.mtu if self._plan else 0) or _uplink_mtu(links, routes)
         self._index = self._ensure_bridge(bridge, network)
-        _set_sysctl("ip_forward")
-        # A packet from 127.0.0.1 to a published port leaves through the bridge, and its answer comes back
-        # there.
-        _set_sysctl(f"conf/{self._bridge}/route_localnet")
-        self._hairpin = _bridged_packets_meet_tables()
+        hostsettings.forward_ipv4(self._bridge)
+        if self._pool6:
+            self._set_up_ipv6(self._pool6)
+        else:
+            hostsettings.no_ipv6(self._bridge)
+        self._hairpin = hostsettings.bridged_packets_meet_tables()
         self._collect_ports(links)
-        self._ports.install(network)
+        self._install()
+
+    def _install(self) -> None:
+        self._ports.install(self.subnet, *([self._pool6.subnet] if self._pool6 else []))
 
     def _settle_subnet(self, routes: Sequence[netlink.Route], own_index: int) -> IPv4Network:
         foreign = [
@@ -191,6 +200,15 @@ class BridgeNetwork:
             ) from error
         return bridge.index
 
+    def _set_up_ipv6(self, pool: Pool6) -> None:
+        hostsettings.forward_ipv6(self._bridge, self._route)
+        try:
+            self._route.request(netlink.new_address(self._index, pool.cidr(pool.gateway)))
+        except OSError as error:
+            raise Unavailable(
+                f"cannot set up the bridge {self._bridge} with {pool.subnet}: {error.strerror}"
+            ) from error
+
     def _collect_ports(self, links: Sequence[netlink.Link]) -> None:
         """Containers that live on lose their bridge when somebody deletes it: put them on the new one."""
         ours = {self.interface_on_host(container_id) for container_id in self._leases.holders()}
@@ -203,7 +221,7 @@ class BridgeNetwork:
 
     def teardown(self) -> None:
         """Remove the table, the bridge, its veths, and every lease and port; ip_forward stays as it is."""
-        self._ports.remove_table()
+        self._ports.remove_table(ipv6=self._pool6 is not None)
         bridge = self._route.link(self._bridge)
         if bridge is not None:
             self._delete_links([*self._own_links(bridge.index), self._bridge])
@@ -213,7 +231,8 @@ class BridgeNetwork:
     def reconcile(self, live_container_ids: Iterable[str]) -> None:
         """Drop the leases, ports and veths of all containers but these, then `ensure`."""
         live = set(live_container_ids)
-        self._leases.drop_all(self._leases.holders() - live)
+        for container_id in self._leases.holders() - live:
+            self.release(container_id)
         self._ports.keep_only(live)
         self.ensure()
         keep = {self.interface_on_host(container_id) for container_id in live}
@@ -242,11 +261,12 @@ class BridgeNetwork:
         mac: str | None = None,
         name: str = INTERFACE,
         wanted: IPv4Address | None = None,
+        wanted6: IPv6Address | None = None,
     ) -> Interface:
         """The interface that the container is to have; the same one each time until `release`.
 
-        `wanted` is an address of the subnet. Invalid for a MAC that is none, Unavailable when the subnet is full,
-        Denied when the wanted address is another's.
+        `wanted` and `wanted6` are addresses of its subnets. Invalid for a MAC that is none, Unavailable when a subnet
+        is full, Denied when the wanted address is another's.
         """
         if mac is not None:
             try:
@@ -257,12 +277,21 @@ class BridgeNetwork:
                 raise Invalid(f"invalid MAC address: {mac} is a group address: make the first octet even")
         lease = self._leases.take(container_id, mac, wanted)
         network = self.subnet
+        addresses, gateway6 = [f"{lease.address}/{network.prefixlen}"], None
+        if self._pool6 and self._leases6:
+            try:
+                addresses.append(self._pool6.cidr(self._leases6.take(container_id, wanted6)))
+            except BaseException:
+                self._leases.drop(container_id)
+                raise
+            gateway6 = str(self._pool6.gateway)
         return Interface(
             name=name,
             mac=lease.mac,
-            addresses=(f"{lease.address}/{network.prefixlen}",),
+            addresses=tuple(addresses),
             gateway=str(self._leases.gateway(network)),
             mtu=self._mtu,
+            gateway6=gateway6,
         )
 
     def holders(self) -> set[str]:
@@ -270,8 +299,10 @@ class BridgeNetwork:
         return self._leases.holders()
 
     def release(self, container_id: str) -> None:
-        """Free the container's address; no error when it has none."""
+        """Free the container's addresses; no error when it has none."""
         self._leases.drop(container_id)
+        if self._leases6:
+            self._leases6.drop(container_id)
 
     def connect(self, container_id: str, interface: Interface, netns_fd: int) -> str:
         """Put `interface` into the namespace and its other end on the bridge; returns the name of that end.
@@ -282,7 +313,7 @@ class BridgeNetwork:
         if self._index == 0:
             self.ensure()
         elif self._ports.disturbed():
-            self._ports.install(self.subnet)
+            self._install()
         name = self.interface_on_host(container_id)
         for last_try in (False, True):
             try:
@@ -334,16 +365,16 @@ class BridgeNetwork:
 
     # --- published ports ---
 
-    def reserve_port(self, binding: PortBinding) -> socket.socket:
-        """A socket that holds the host's port, bound and not listening: see `PortReserver.reserve`.
+    def reserve_port(self, *bindings: PortBinding) -> list[socket.socket]:
+        """Sockets that hold a port on the host's addresses, bound and not listening: see `PortReserver.reserve`.
 
         Conflict names the container or the program that has the port, where that can be told.
         """
-        return self._reserver.reserve(binding)
+        return self._reserver.reserve(bindings)
 
-    def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding]) -> None:
+    def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding], ip6: str = "") -> None:
         """Send the bindings' host ports to the container: see `PublishedPorts.publish`."""
-        self._ports.publish(container_id, ip, bindings)
+        self._ports.publish(container_id, ip, bindings, ip6)
 
     def bindings(self, container_id: str) -> tuple[PortBinding, ...]:
         """The published ports of a container, as `publish` was told them."""
@@ -358,33 +389,3 @@ def _uplink_mtu(links: Sequence[netlink.Link], routes: Sequence[netlink.Route]) 
     """Bytes: what leaves the host must fit its default route's interface (1460 on Google's cloud)."""
     uplinks = {route.link for route in routes if route.destination == "0.0.0.0/0"}
     return min([USUAL_MTU, *(link.mtu for link in links if link.index in uplinks)])
-
-
-def _bridged_packets_meet_tables() -> bool:
-    """True with br_netfilter loaded (other engines do that) and on, as it is unless somebody turned it off.
-
-    Then a container's packet to its own published port is translated on the bridge already and goes back
-    through the port it came from, which needs that port's hairpin mode. Without, it is routed, and no mode is
-    needed.
-    """
-    try:
-        with open(_BRIDGE_NF) as setting:
-            return setting.read().strip() == "1"
-    except FileNotFoundError:
-        return False
-
-
-def _set_sysctl(name: str) -> None:
-    """Set net.ipv4.<name> to 1 unless it is; it belongs to the network namespace that we are in."""
-    path = f"{_SYSCTLS}/{name}"
-    try:
-        with open(path) as current:
-            if current.read().strip() == "1":
-                return
-        with open(path, "w") as setting:
-            setting.write("1\n")
-    except OSError as error:
-        raise Unavailable(
-            f"cannot set net.ipv4.{name.replace('/', '.')}=1: {error.strerror}: "
-            "the bridge network needs it; set it on the host and start the engine again"
-        ) from error

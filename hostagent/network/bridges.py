@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import msgspec
 
 from hostagent.errors import Conflict, Denied, EngineError, NotFound
 from hostagent.kernel import netlink
-from hostagent.network import ipam, network, ruleset
+from hostagent.network import addressing, ipam, network, ruleset
 from hostagent.network.bridge import BridgeNetwork, Plan
+from hostagent.network.ipam6 import Pool6
 from hostagent.network.network import Network
 from hostagent.network.tables import Tables
 from hostagent.statedb.database import Database
@@ -71,7 +72,8 @@ class Bridges:
         wanted = network.check(body)
         if any(each.name == body.name for each in self._networks.values()):
             raise Conflict(f"network with name {body.name} already exists")
-        made = network.settle(body, wanted, network_id, created_ns, self._subnet(wanted.subnet))
+        subnet6 = self._subnet6(wanted.subnet6) if wanted.enable_ipv6 else None
+        made = network.settle(body, wanted, network_id, created_ns, self._subnet(wanted.subnet), subnet6)
         self._check_bridge(made)
         bridge = self._index(made)
         try:
@@ -119,6 +121,7 @@ class Bridges:
                 range=IPv4Network(made.ip_range) if made.ip_range else None,
                 reserved=made.reserved,
             ),
+            pool6=_pool6(made.ipv6) if made.ipv6 else None,
             policy=ruleset.Policy(internal=made.internal, masquerade=made.masquerade and not made.internal),
             mtu=made.mtu,
             isolated=not made.icc,
@@ -140,6 +143,14 @@ class Bridges:
             raise Denied("Pool overlaps with other one on this address space")
         return wanted
 
+    def _subnet6(self, wanted: IPv6Network | None) -> IPv6Network:
+        """The same for IPv6."""
+        if wanted is None:
+            return addressing.unique_local()
+        if any(each.ipv6 and wanted.overlaps(IPv6Network(each.ipv6.subnet)) for each in self.all()):
+            raise Denied("Pool overlaps with other one on this address space")
+        return wanted
+
     def _check_bridge(self, made: Network) -> None:
         for each in self._networks.values():
             if each.bridge == made.bridge:
@@ -151,3 +162,12 @@ class Bridges:
             link = kernel.link(made.bridge)
         if link is not None:
             raise Conflict(f"the interface {made.bridge} exists already: choose another name for the bridge")
+
+
+def _pool6(block: addressing.Block) -> Pool6:
+    return Pool6(
+        subnet=IPv6Network(block.subnet),
+        gateway=IPv6Address(block.gateway),
+        range=IPv6Network(block.ip_range) if block.ip_range else None,
+        reserved=block.reserved,
+    )

@@ -1,7 +1,7 @@
 """DNS messages as bytes, without sockets: the little that a resolver of container names needs (RFC 1035, RFC 6891).
 
-Questions are read, and answers of type A and PTR are written; whatever else a name server says is passed on as it came.
-A name is a tuple of labels, without the empty one at its end.
+Questions are read, and answers of type A, AAAA and PTR are written; whatever else a name server says is passed on as it
+came. A name is a tuple of labels, without the empty one at its end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 A, PTR, AAAA, OPT = 1, 12, 28, 41
 IN = 1
@@ -29,6 +29,7 @@ _POINTER = 0xC0
 _TO_QUESTION = struct.pack(">H", _POINTER << 8 | _HEADER.size)
 
 Name = tuple[bytes, ...]
+Record = IPv4Address | IPv6Address | Name
 
 
 @dataclass(frozen=True)
@@ -148,13 +149,13 @@ def _opt(size: int) -> bytes:
 
 
 def answer(
-    query: Query, records: Sequence[IPv4Address | Name], ttl: int = 0, rcode: int = NOERROR, room: int = 65535
+    query: Query, records: Sequence[Record], ttl: int = 0, rcode: int = NOERROR, room: int = 65535
 ) -> bytes:
-    """What answers `query` with addresses (A) or names (PTR); what `room` bytes do not hold is left out, as it says."""
+    """What answers `query` with addresses or names; what `room` bytes do not hold is left out, as it says."""
     additions = _opt(EDNS_UDP) if query.udp_size else b""
     body, fitting = _question(query), 0
     for record in records:
-        kind, data = (A, record.packed) if isinstance(record, IPv4Address) else (PTR, _write_name(record))
+        kind, data = _data(record)
         entry = _TO_QUESTION + _RECORD.pack(kind, IN, ttl, len(data)) + data
         if _HEADER.size + len(body) + len(entry) + len(additions) > room:
             break
@@ -163,6 +164,14 @@ def answer(
     flags = _QR | _RA | query.opcode << 11 | rcode | (_RD if query.recurse else 0)
     flags |= _TC if fitting < len(records) else 0
     return _HEADER.pack(query.id, flags, 1, fitting, 0, 1 if additions else 0) + body + additions
+
+
+def _data(record: Record) -> tuple[int, bytes]:
+    if isinstance(record, IPv4Address):
+        return A, record.packed
+    if isinstance(record, IPv6Address):
+        return AAAA, record.packed
+    return PTR, _write_name(record)
 
 
 def renumbered(message: bytes, number: int) -> bytes:
@@ -188,12 +197,18 @@ def answers(reply: bytes, number: int, query: Query) -> bool:
     return same and (kind, klass) == (query.kind, query.klass)
 
 
-def reverse_address(query: Query) -> IPv4Address | None:
-    """The address that a PTR question (d.c.b.a.in-addr.arpa) is about; None when it is about none."""
-    labels = [label.lower() for label in query.name]
-    if query.kind != PTR or len(labels) != 6 or labels[4:] != [b"in-addr", b"arpa"]:
+def reverse_address(query: Query) -> IPv4Address | IPv6Address | None:
+    """The address that a PTR question is about (d.c.b.a.in-addr.arpa, or 32 digits and ip6.arpa: RFC 3596); None when
+    it is about none."""
+    *digits, zone, top = [b"", b"", *(label.lower() for label in query.name)]
+    digits = digits[2:]
+    if query.kind != PTR or top != b"arpa":
         return None
     try:
-        return IPv4Address(b".".join(reversed(labels[:4])).decode("ascii"))
+        if zone == b"in-addr" and len(digits) == 4:
+            return IPv4Address(b".".join(reversed(digits)).decode("ascii"))
+        if zone == b"ip6" and len(digits) == 32 and all(len(digit) == 1 for digit in digits):
+            return IPv6Address(int(b"".join(reversed(digits)).decode("ascii"), 16))
     except ValueError:
-        return None
+        pass
+    return None

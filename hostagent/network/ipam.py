@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
@@ -147,12 +147,6 @@ class Leases:
         return {row["container_id"] for row in rows if not row["container_id"].startswith(RESERVED)} - {
             GATEWAY
         }
-
-    def drop_all(self, container_ids: Iterable[str]) -> None:
-        """`drop` for many, in one transaction."""
-        with self._db.transaction():
-            for container_id in container_ids:
-                self.drop(container_id)
 
     def forget_bridge(self) -> None:
         """Remove the bridge with its leases and ports (ON DELETE CASCADE)."""

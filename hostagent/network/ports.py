@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unsupported
@@ -35,25 +35,29 @@ class PortReserver:
         self._container_with = container_with
         self._next = FIRST_FREE
 
-    def reserve(self, binding: PortBinding) -> socket.socket:
-        """A socket bound to the binding's address and port, not listening; the caller owns it.
+    def reserve(self, bindings: Sequence[PortBinding]) -> list[socket.socket]:
+        """Sockets bound to one port on each binding's address, not listening; the caller owns them.
 
-        With `host_port` 0 or a range the port is in `getsockname()[1]`. Conflict when it is taken (all of it,
-        for a range), Invalid when the host has no such address, Unsupported for IPv6 and for protocols the
-        kernel lacks.
+        The bindings differ in their addresses only. With `host_port` 0 or a range the port is in `getsockname()[1]`.
+        Conflict when it is taken (all of it, for a range), Invalid when the host has no such address, Unsupported for
+        protocols the kernel lacks.
         """
-        if ":" in binding.host_ip:
-            raise Unsupported(
-                f"publishing on the IPv6 address {binding.host_ip} is not built yet: give an IPv4 address"
-            )
+        binding = bindings[0]
         if binding.host_port_end:
             first, last = binding.host_port, binding.host_port_end
-            return _first_free(binding, range(first, last + 1), first, last)
+            return _first_free(bindings, range(first, last + 1), first, last)
         if binding.host_port:
-            return self._hold(binding)
+            held: list[socket.socket] = []
+            try:
+                for each in bindings:
+                    held.append(self._hold(each))
+            except BaseException:
+                _close(held)
+                raise
+            return held
         upwards = chain(range(self._next, LAST_FREE + 1), range(FIRST_FREE, self._next))
-        held = _first_free(binding, upwards, FIRST_FREE, LAST_FREE)
-        port: int = held.getsockname()[1]
+        held = _first_free(bindings, upwards, FIRST_FREE, LAST_FREE)
+        port: int = held[0].getsockname()[1]
         self._next = port + 1 if port < LAST_FREE else FIRST_FREE
         return held
 
@@ -70,24 +74,40 @@ class PortReserver:
             raise taken(binding, holder) from error
 
 
-def _first_free(binding: PortBinding, ports: Iterable[int], first: int, last: int) -> socket.socket:
+def _first_free(
+    bindings: Sequence[PortBinding], ports: Iterable[int], first: int, last: int
+) -> list[socket.socket]:
     for port in ports:
-        try:
-            return _bound(binding, port)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise _refusal(binding, port, error) from error
+        held: list[socket.socket] = []
+        for binding in bindings:
+            try:
+                held.append(_bound(binding, port))
+            except OSError as error:
+                _close(held)
+                if error.errno != errno.EADDRINUSE:
+                    raise _refusal(binding, port, error) from error
+                break
+        else:
+            return held
     raise Conflict(
-        f"Bind for {binding.host_ip or ANY_ADDRESS} failed: all ports from {first} to {last} are allocated: "
+        f"Bind for {bindings[0].shown_host} failed: all ports from {first} to {last} are allocated: "
         "choose other host ports"
     )
+
+
+def _close(held: Iterable[socket.socket]) -> None:
+    for each in held:
+        each.close()
 
 
 def _bound(binding: PortBinding, port: int) -> socket.socket:
     address = (binding.host_ip or ANY_ADDRESS, port)
     kind, number = _SOCKETS[binding.proto]
-    held = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, number)
+    family = socket.AF_INET6 if binding.ipv6 else socket.AF_INET
+    held = socket.socket(family, kind | socket.SOCK_CLOEXEC, number)
     try:
+        if binding.ipv6:
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             held.bind(address)
         except OSError as error:
@@ -102,6 +122,9 @@ def _bound(binding: PortBinding, port: int) -> socket.socket:
             held.listen(1)
             held.shutdown(socket.SHUT_RDWR)
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        if binding.ipv6 and binding.proto == "tcp":
+            # Only now, when it is ours alone: the relay listens beside it.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except BaseException:
         held.close()
         raise
@@ -113,15 +136,17 @@ def taken(binding: PortBinding, holder: str | None) -> Conflict:
     port = binding.host_port
     by = f" (by {holder})" if holder else ""
     return Conflict(
-        f"Bind for {binding.host_ip or ANY_ADDRESS}:{port} failed: port is already allocated{by}: choose another "
+        f"Bind for {binding.shown_host}:{port} failed: port is already allocated{by}: choose another "
         f"host port, for example -p {port + 1 if port < 65535 else port - 1}:{binding.container_port}"
     )
 
 
 def _refusal(binding: PortBinding, port: int, error: OSError) -> EngineError:
-    where = f"{binding.host_ip or ANY_ADDRESS}:{port}"
+    where = f"{binding.shown_host}:{port}"
     if error.errno == errno.EADDRNOTAVAIL:
         return Invalid(f"Bind for {where} failed: the host has no such address: see `ip address`")
+    if error.errno == errno.EAFNOSUPPORT:
+        return Unsupported(f"Bind for {where} failed: this host's kernel has no IPv6")
     if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
         return Unsupported(f"Bind for {where} failed: this host's kernel has no {binding.proto}")
     return EngineError(f"Bind for {where} failed: {error.strerror}")

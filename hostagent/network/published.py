@@ -8,12 +8,13 @@ does not know).
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Collection, Iterable, Sequence
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from hostagent.errors import Conflict, Invalid, Unavailable
 from hostagent.kernel import conntrack, netlink, netlink_socket, nft
-from hostagent.model.network import PortBinding
+from hostagent.model.network import ANY_ADDRESS6, PortBinding
 from hostagent.network import ruleset
 from hostagent.network.ports import taken
 from hostagent.network.ruleset import OPEN, Policy, PublishedPort
@@ -32,7 +33,7 @@ class PublishedPorts:
         self._tables = tables
         self._route = netlink.Socket()
         self._netfilter = netlink_socket.Socket(netlink_socket.NETLINK_NETFILTER)
-        self._subnet: IPv4Network | None = None
+        self._subnets: tuple[str, ...] = ()
         self._epoch = -1
 
     def close(self) -> None:
@@ -43,15 +44,16 @@ class PublishedPorts:
         """True when anybody has changed this namespace's nftables since we did (or we have not yet)."""
         return self._tables.epoch() != self._epoch
 
-    def install(self, subnet: IPv4Network) -> None:
-        """Write the whole table, in place of what there is. Unavailable when nftables refuses."""
-        self._subnet = subnet
+    def install(self, *subnets: IPv4Network | IPv6Network) -> None:
+        """Write the whole table of each family, in place of what there is. Unavailable when nftables refuses."""
+        self._subnets = tuple(map(str, subnets))
         self._install()
 
-    def remove_table(self) -> None:
-        """Remove the table; no error when there is none. The rows stay."""
+    def remove_table(self, ipv6: bool = False) -> None:
+        """Remove the table, that of IPv6 too; no error when there is none. The rows stay."""
         self._tables.epoch()
-        self._tables.run(ruleset.remove_table(self._table))
+        families = (ruleset.IPV4, ruleset.IPV6) if ipv6 else (ruleset.IPV4,)
+        self._tables.run("".join(ruleset.remove_table(self._table, family) for family in families))
 
     def keep_only(self, container_ids: Collection[str]) -> None:
         """Forget the ports of all other containers; `install` afterwards."""
@@ -65,22 +67,27 @@ class PublishedPorts:
 
     def container_with(self, binding: PortBinding, but: str | None = None) -> str | None:
         """The ID of a container, other than `but`, that publishes what `binding` asks for."""
-        address = "" if binding.any_address else binding.host_ip
+        address = binding.host_ip if binding.ipv6 or not binding.any_address else ""
+        everywhere = ANY_ADDRESS6 if binding.ipv6 else ""
         rows = self._db.query(
             "SELECT container_id FROM network_ports WHERE bridge = ? AND proto = ? AND host_port = ? "
-            "AND (host_ip = ? OR host_ip = '' OR ? = '') AND container_id IS NOT ?",
-            (self._bridge, binding.proto, binding.host_port, address, address, but),
+            "AND host_ip LIKE '%:%' = ? AND (host_ip = ? OR host_ip = ? OR ? = ?) AND container_id IS NOT ?",
+            (
+                *(self._bridge, binding.proto, binding.host_port, binding.ipv6),
+                *(address, everywhere, address, everywhere, but),
+            ),
         )
         return rows[0]["container_id"] if rows else None
 
-    def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding]) -> None:
-        """Send the bindings' host ports to the container, in place of what it published before.
+    def publish(self, container_id: str, ip: str, bindings: Sequence[PortBinding], ip6: str = "") -> None:
+        """Send the bindings' host ports to the container, in place of what it published before; those of IPv6
+        addresses to `ip6`, if there is one (else nftables has no part in them).
 
         One transaction in the database and one in nftables. Invalid when a host port is still open ("any"),
         Conflict when another container has it.
         """
-        ports = [_published(ip, binding) for binding in bindings]
-        if len({(port.map, port.key) for port in ports}) != len(ports):
+        ports = [_published((ip6 or ip) if binding.ipv6 else ip, binding) for binding in bindings]
+        if len({(port.proto, port.host_ip, port.host_port) for port in ports}) != len(ports):
             raise Conflict("the same host port is published twice: choose another one for one of them")
         with self._db.transaction() as tx:
             for binding in bindings:
@@ -139,19 +146,22 @@ class PublishedPorts:
 
     def _forget_udp_flows(self, ports: Iterable[PublishedPort]) -> None:
         """Let UDP senders that never pause meet the new rules: a walk of the conntrack table, 1-10 ms."""
-        changed = {port.host_port for port in ports if port.proto == "udp"}
-        if not changed:
-            return
-        # A flow to the same port of another host, passing through, is none of ours.
-        own = {address.partition("/")[0] for address in self._route.addresses()}
-        flows = conntrack.udp_flows(self._netfilter, changed)
-        conntrack.forget(
-            self._netfilter,
-            [flow for flow in flows if flow.address in own or flow.address.startswith("127.")],
-        )
+        changed: dict[ruleset.Family, set[int]] = {}
+        for port in ports:
+            if port.proto == "udp":
+                changed.setdefault(port.family, set()).add(port.host_port)
+        for family, numbers in changed.items():
+            number = socket.AF_INET6 if family is ruleset.IPV6 else socket.AF_INET
+            # A flow to the same port of another host, passing through, is none of ours.
+            own = {address.partition("/")[0] for address in self._route.addresses(family=number)}
+            flows = conntrack.udp_flows(self._netfilter, numbers, number)
+            conntrack.forget(
+                self._netfilter,
+                [flow for flow in flows if flow.address in own or flow.address.startswith("127.")],
+            )
 
     def _install(self) -> None:
-        if self._subnet is None:
+        if not self._subnets:
             raise Unavailable(f"the bridge {self._bridge} is not set up yet")
         rows = self._db.query(
             "SELECT proto, host_ip, host_port, container_ip, container_port "
@@ -160,7 +170,7 @@ class PublishedPorts:
         )
         ports = [PublishedPort(*row) for row in rows]
         self._tables.epoch()
-        text = ruleset.replace_table(self._table, self._bridge, str(self._subnet), ports, self._policy)
+        text = ruleset.replace_tables(self._table, self._bridge, self._subnets, ports, self._policy)
         try:
             self._epoch = self._tables.run(text)
         except nft.NftError as error:
@@ -172,7 +182,7 @@ def _published(ip: str, binding: PortBinding) -> PublishedPort:
         raise Invalid(f"{binding}: reserve a host port before publishing it")
     return PublishedPort(
         proto=binding.proto,
-        host_ip="" if binding.any_address else binding.host_ip,
+        host_ip=binding.host_ip if binding.ipv6 or not binding.any_address else "",
         host_port=binding.host_port,
         container_ip=ip,
         container_port=binding.container_port,

@@ -12,7 +12,6 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable, Coroutine, Sequence
-from ipaddress import IPv4Address
 from typing import Any
 
 from hostagent.network import dns
@@ -28,7 +27,7 @@ UNDER_WAY = 256
 _BATCH = 64  # questions read before others have their turn
 _DATAGRAM = 65535
 
-Lookup = Callable[[dns.Query], Sequence[IPv4Address | dns.Name] | None]
+Lookup = Callable[[dns.Query], Sequence[dns.Record] | None]
 """The answer from memory; empty when the name is ours and has none of that kind, None when it is not ours."""
 
 

@@ -126,8 +126,11 @@ class Rewire(Message):
     removed: list[str]
     """Names of interfaces there that go away."""
     gateway: str
-    """Of the default route from now on, through `gateway_interface`; "": no default route."""
+    """Of the IPv4 default route from now on, through `gateway_interface`; "": no default route."""
     gateway_interface: str
+    gateway6: str = ""
+    """The same of IPv6."""
+    gateway6_interface: str = ""
     resolver: bool = False
     """As of `Network`."""
 

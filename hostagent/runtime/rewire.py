@@ -61,8 +61,11 @@ def _change(message: Rewire) -> None:
         netlink.configure([Interface.from_json(each) for each in message.interfaces])
         for name in message.removed:
             kernel.request(netlink.delete_link(name), ignore=netlink.GONE)
-        if message.gateway:
-            index = socket.if_nametoindex(message.gateway_interface)
-            kernel.request(netlink.new_default_route(message.gateway, index))
-        else:
-            kernel.request(netlink.delete_default_route(), ignore=netlink.GONE)
+        for family, gateway, interface in (
+            (socket.AF_INET, message.gateway, message.gateway_interface),
+            (socket.AF_INET6, message.gateway6, message.gateway6_interface),
+        ):
+            if gateway:
+                kernel.request(netlink.new_default_route(gateway, socket.if_nametoindex(interface)))
+            else:
+                kernel.request(netlink.delete_default_route(family), ignore=netlink.NO_ROUTE)

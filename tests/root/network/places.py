@@ -75,17 +75,17 @@ class Place:
                 path.write_text(value)
             return path.read_text().strip()
 
-    def open_socket(self, proto: str) -> socket.socket:
-        """A socket of the namespace, with a timeout."""
+    def open_socket(self, proto: str, address: str = "") -> socket.socket:
+        """A socket of the namespace for that address's family, with a timeout."""
         kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
         with self.inside():
-            made = socket.socket(socket.AF_INET, kind)
+            made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
         made.settimeout(SECONDS)
         return made
 
     def server(self, proto: str, port: int, address: str = "") -> socket.socket:
         """A bound (tcp: listening) socket of the namespace."""
-        made = self.open_socket(proto)
+        made = self.open_socket(proto, address)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((address, port))
         if proto == "tcp":
@@ -97,7 +97,7 @@ def exchange(client: Place, server: socket.socket, address: str, port: int) -> s
     """Send a question from `client` to address:port and the answer back; the source that `server` saw."""
     with ExitStack() as stack:
         asking = stack.enter_context(
-            client.open_socket("tcp" if server.type == socket.SOCK_STREAM else "udp")
+            client.open_socket("tcp" if server.type == socket.SOCK_STREAM else "udp", address)
         )
         asking.connect((address, port))
         asking.send(b"question")
@@ -118,7 +118,7 @@ def exchange(client: Place, server: socket.socket, address: str, port: int) -> s
 
 def arrives(client: Place, server: socket.socket, address: str, port: int, seconds: float = 0.3) -> bool:
     """True when what `client` sends to address:port comes to `server` within `seconds`."""
-    with client.open_socket("tcp" if server.type == socket.SOCK_STREAM else "udp") as asking:
+    with client.open_socket("tcp" if server.type == socket.SOCK_STREAM else "udp", address) as asking:
         asking.setblocking(False)
         try:
             asking.connect((address, port))

@@ -132,17 +132,17 @@ def test_the_same_port_of_two_containers(world: World, web: Container, proto: Pr
 
 def test_a_reserved_port_is_taken_until_its_holder_goes(world: World, proto: Protocol) -> None:
     first = world.container("a")
-    with closing(world.network.reserve_port(PortBinding(proto, "", 8080, 80))) as held:
+    with closing(world.network.reserve_port(PortBinding(proto, "", 8080, 80))[0]) as held:
         assert held.getsockname()[1] == 8080
         world.network.publish(first.id, first.ip, [PortBinding(proto, "", 8080, 80)])
         for address in ("", "127.0.0.1"):
             with pytest.raises(Conflict, match=r"allocated [(]by container aaaaaaaaaaaa[)]"):
-                world.network.reserve_port(PortBinding(proto, address, 8080, 80))
+                world.network.reserve_port(PortBinding(proto, address, 8080, 80))[0]
         # The holder of the port does not get in the way of the traffic.
         with first.server(proto, 80) as server:
             assert exchange(world.outside, server, HOST, 8080) == OUTSIDE
             assert exchange(world.host, server, "127.0.0.1", 8080) == world.network.gateway
-    world.network.reserve_port(PortBinding(proto, "", 8080, 80)).close()
+    world.network.reserve_port(PortBinding(proto, "", 8080, 80))[0].close()
 
 
 def test_an_udp_sender_that_never_pauses_follows_the_rules(world: World) -> None:

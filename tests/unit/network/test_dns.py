@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
@@ -67,6 +67,12 @@ def test_an_answer_byte_by_byte() -> None:
         "03 776562 07 6578616d706c65 00 0001 0001"
         "c00c 0001 0001 00000007 0004 ac120002"
     )
+    query = dns.Query(0x1234, dns.name_of("web.example"), dns.AAAA)
+    assert dns.answer(query, [IPv6Address("fd00::2")], ttl=7) == bytes.fromhex(
+        "1234 8180 0001 0001 0000 0000"
+        "03 776562 07 6578616d706c65 00 001c 0001"
+        "c00c 001c 0001 00000007 0010 fd000000000000000000000000000002"
+    )
 
 
 def test_pointers_lead_backwards_only() -> None:
@@ -91,7 +97,11 @@ def test_an_answer_to_another_question_is_none() -> None:
         ("2.0.18.in-addr.arpa", None),
         ("x.0.18.172.in-addr.arpa", None),
         ("2.0.18.172.ip6.arpa", None),
+        (f"2{'.0' * 27}.0.0.d.f.ip6.arpa", IPv6Address("fd00::2")),
+        (f"2{'.0' * 26}.0.0.d.f.ip6.arpa", None),
+        (f"x{'.0' * 27}.0.0.d.f.IP6.ARPA", None),
+        (f"2{'.0' * 27}.0.0.d.f.IP6.ARPA", IPv6Address("fd00::2")),
     ],
 )
-def test_reverse_names(name: str, address: IPv4Address | None) -> None:
+def test_reverse_names(name: str, address: IPv4Address | IPv6Address | None) -> None:
     assert dns.reverse_address(dns.Query(1, dns.name_of(name), dns.PTR)) == address

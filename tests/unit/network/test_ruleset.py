@@ -16,6 +16,11 @@ PORTS = (
     PublishedPort("udp", "", 53, "172.17.0.3", 5353),
     PublishedPort("tcp", "127.0.0.1", 8080, "172.17.0.4", 80),
 )
+SIX = (
+    PublishedPort("tcp", "::", 8080, "fd00:77::2", 80),
+    PublishedPort("tcp", "2001:db8::1", 8080, "fd00:77::3", 80),
+    PublishedPort("tcp", "::1", 8082, "172.17.0.2", 80),  # not nftables' work
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,11 @@ PORTS = (
     [
         ("table.nft", ruleset.replace_table("pymachine", "pm0", "172.17.0.0/16", PORTS)),
         ("table-empty.nft", ruleset.replace_table("pymachine", "pm0", "172.17.0.0/16", ())),
+        (
+            "tables-six.nft",
+            ruleset.replace_tables("pymachine", "pm0", ["172.17.0.0/16", "fd00:77::/64"], [*PORTS, *SIX]),
+        ),
+        ("add-six.nft", ruleset.add_ports("pymachine", [*PORTS, *SIX])),
         ("add.nft", ruleset.add_ports("pymachine", PORTS)),
         ("delete.nft", ruleset.delete_ports("pymachine", PORTS)),
         ("remove.nft", ruleset.remove_table("pymachine")),
