@@ -6,6 +6,7 @@ The templates are plain files with $names. Every value is put in as JSON, which 
 
 from __future__ import annotations
 
+import base64
 import json
 from functools import cache
 from importlib.resources import files
@@ -15,6 +16,8 @@ from cloud_init.spec import HostSpec, User
 
 # The group whose members may use the engine's socket (the unit file pymachine.socket names it too).
 ENGINE_GROUP = "pymachine"
+# Base64 has no "=" but at the end of a line, so that no part can hold it.
+_BOUNDARY = "==pymachine=="
 
 
 def render(spec: HostSpec) -> str:
@@ -36,6 +39,24 @@ def render(spec: HostSpec) -> str:
         ),
         timesyncd_conf=_json(_template("timesyncd.conf").substitute(servers=servers)),
     )
+
+
+def combine(ours: str, theirs: str) -> str:
+    """Our user-data and somebody's own (`#cloud-config` or a script), which runs after it: a multi-part archive.
+
+    Lists of both are joined (cloud-init, "Merging user-data sections"): theirs adds commands and takes none away.
+    """
+    parts = [("cloud-config", ours), ("x-shellscript" if theirs.startswith("#!") else "cloud-config", theirs)]
+    lines = [f'Content-Type: multipart/mixed; boundary="{_BOUNDARY}"', "MIME-Version: 1.0", ""]
+    for kind, text in parts:
+        lines += [
+            f"--{_BOUNDARY}",
+            f'Content-Type: text/{kind}; charset="utf-8"',
+            "Content-Transfer-Encoding: base64",
+        ]
+        lines += ["Merge-Type: list(append)+dict(no_replace,recurse_list)+str()", ""]
+        lines += [base64.encodebytes(text.encode()).decode().strip(), ""]
+    return "\n".join([*lines, f"--{_BOUNDARY}--", ""])
 
 
 def render_meta_data(instance_id: str, hostname: str) -> str:

@@ -74,6 +74,8 @@ BUILDER: Final = (Row("prune", "disk:prune_builds", "Remove what builds have kep
 TOP: Final = (
     Row("create", "machine_create:create", "Create a machine and put the engine on it", _MACHINES),
     Row("ls", "machine_ls:ls", "List machines", _MACHINES),
+    Row("adopt", "machine_account:adopt", "Take over machines that are in a cloud account", _MACHINES),
+    Row("gc", "machine_account:gc", "Remove what unfinished creates have left in a cloud account", _MACHINES),
     Row("start", "machine_power:start", "Start machines", _MACHINES),
     Row("stop", "machine_power:stop", "Stop machines", _MACHINES),
     Row("rm", "machine_rm:remove", "Remove machines and all that is on them", _MACHINES),

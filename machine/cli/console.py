@@ -48,6 +48,11 @@ def confirm(question: str) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
+def ask(question: str) -> bool:
+    """The answer, or no when nobody is there to give one."""
+    return can_ask() and confirm(question)
+
+
 def can_ask() -> bool:
     """Whether somebody is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()

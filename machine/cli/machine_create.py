@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,10 @@ from machine.cli.options import VerboseOption
 
 if TYPE_CHECKING:
     from machine.store.store import Store
+    from machine.workflow.order import Agreed, Offer
+
+_AT_ONCE: Final = 10
+_MOST: Final = 100
 
 
 def driver_names(incomplete: str) -> list[str]:
@@ -28,8 +32,26 @@ def create(
     option: Annotated[
         list[str] | None,
         typer.Option(
-            "-o", "--option", metavar="KEY=VALUE", help="an option of the driver", rich_help_panel="What"
+            "-o",
+            "--option",
+            metavar="KEY=VALUE",
+            help="an option of the driver; `-o help` lists them",
+            rich_help_panel="What",
         ),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "-n", "--count", metavar="N", help="so many; {} in NAME becomes 1 to N", rich_help_panel="What"
+        ),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", metavar="REGION", help="of clouds: where", rich_help_panel="Where"),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--type", metavar="TYPE", help="of clouds: how large a host", rich_help_panel="What"),
     ] = None,
     host: Annotated[
         str | None,
@@ -59,6 +81,15 @@ def create(
             rich_help_panel="What",
         ),
     ] = None,
+    authorize: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--authorize",
+            metavar="FILE",
+            help="public keys that may log in too (of clouds, default: yours in ~/.ssh and the agent)",
+            rich_help_panel="What",
+        ),
+    ] = None,
     registry_mirror: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,6 +108,26 @@ def create(
             rich_help_panel="What",
         ),
     ] = None,
+    yes: Annotated[
+        bool,
+        typer.Option("-y", "--yes", help="agree to the price (for scripts)", rich_help_panel="Limits"),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="check all, say what it would make and cost, make nothing",
+            rich_help_panel="Limits",
+        ),
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="of clouds: leave what was made when it fails, to look at it",
+            rich_help_panel="Limits",
+        ),
+    ] = False,
     verbose: VerboseOption = False,
     quiet: Annotated[
         bool, typer.Option("-q", "--quiet", help="no progress", rich_help_panel="Output")
@@ -85,47 +136,159 @@ def create(
     """Create a machine and put the engine on it; run it again to go on after a failure.
 
     pymachine create ssh vm1 --host admin@192.0.2.7
-    pymachine create local web-1 web-2 --registry-mirror https://mirror.example
+    pymachine create aws -n 3 web-{} --type t4g.small -o spot=true
     """
     from machine.cli import values
-    from machine.cli.console import note
-    from machine.cli.step_progress import StepLines
+    from machine.cli.console import ask, note
     from machine.errors import Usage
     from machine.model.registries import Registries
     from machine.store.store import Store
-    from machine.workflow.create import create as make
+    from machine.workflow.order import agree
 
     store = Store()
+    if option and "help" in option:
+        _list_options(store, driver)
+        return
     options = values.pairs(option or ())
-    if host is not None:
-        options["host"] = host
-    if identity_file is not None:
-        options["identity-file"] = str(Path(identity_file).expanduser().absolute())
-    if accept_host_key is not None:
-        options["accept-host-key"] = accept_host_key
+    given = {
+        "host": host,
+        "identity-file": identity_file and str(Path(identity_file).expanduser().absolute()),
+        "accept-host-key": accept_host_key,
+        "region": region,
+        "type": kind,
+    }
+    options |= {key: value for key, value in given.items() if value is not None}
+    names = _counted(names, count)
     if "host" in options and len(names) > 1:
         raise Usage(f"{options['host']} is one host: give it one name, not {', '.join(names)}")
-    registries = Registries.checked(registry_mirror or (), insecure_registry or ())
+    agreed = agree(
+        store,
+        driver,
+        names,
+        options,
+        registries=Registries.checked(registry_mirror or (), insecure_registry or ()),
+        keys=None if authorize is None else values.lines(authorize),
+        ask=lambda question: (yes and driver != "ssh") or ask(question),
+        approve=lambda offer: _approved(offer, yes=yes, dry_run=dry_run),
+    )
+    if dry_run:
+        _rehearse(store, agreed)
+        note("nothing was made")
+        return
+    verbosity = int(verbose or settings_of(ctx).verbose)
+    if len(names) > 1 and agreed.driver.account is not None:
+        _make_at_once(store, agreed, verbosity, quiet=quiet, keep=keep)
+        return
     for name in names:
-        began = time.monotonic()
-        lines = StepLines(verbose=verbose or settings_of(ctx).verbose, quiet=quiet)
-        try:
-            make(store, driver, name, options, lines, registries=registries, ask=_ask)
-        except BaseException:
-            _say_what_remains(store, driver, name)
-            raise
-        if quiet:
-            continue
+        _make_one(store, agreed, name, verbosity, quiet=quiet, keep=keep)
+
+
+def _make_one(
+    store: Store, agreed: Agreed, name: str, verbose: int, *, quiet: bool, keep: bool, among: str = ""
+) -> None:
+    from machine.cli.console import note
+    from machine.cli.step_progress import StepLines
+    from machine.workflow.create import make
+
+    began = time.monotonic()
+    try:
+        make(store, agreed, name, StepLines(verbose=verbose, quiet=quiet, machine=among), keep=keep)
+    except BaseException:
+        _say_what_remains(store, agreed.request.driver, name)
+        raise
+    if not quiet:
+        more = f'     or:  eval "$(pymachine env {name})"; docker ps' if not among else ""
         note(
-            f"{name} is ready ({time.monotonic() - began:.1f} s).  Try:  {_first_command(store, name)}"
-            f'     or:  eval "$(pymachine env {name})"; docker ps'
+            f"{name} is ready ({time.monotonic() - began:.1f} s).  Try:  {_first_command(store, name)}{more}"
         )
 
 
-def _ask(question: str) -> bool:
-    from machine.cli.console import can_ask, confirm
+def _make_at_once(store: Store, agreed: Agreed, verbose: int, *, quiet: bool, keep: bool) -> None:
+    """All are tried, what failed is told, exit 1. What they share is made once, under the driver's lock."""
+    from concurrent.futures import ThreadPoolExecutor, as_completed
 
-    return can_ask() and confirm(question)
+    from machine.cli.console import note, print_error
+    from machine.errors import MachineError
+
+    width = max(map(len, agreed.names))
+    failed = 0
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        jobs = {
+            pool.submit(
+                _make_one, store, agreed, name, verbose, quiet=quiet, keep=keep, among=name.ljust(width)
+            ): name
+            for name in agreed.names
+        }
+        try:
+            for job in as_completed(jobs):
+                try:
+                    job.result()
+                except MachineError as error:
+                    failed += 1
+                    print_error(f"{jobs[job]}: {error}")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            note("those that are being made are finished; no more are begun")
+            raise
+    if failed:
+        raise typer.Exit(1)
+
+
+def _counted(names: list[str], count: int | None) -> list[str]:
+    from machine.errors import Usage
+
+    if count is None:
+        return names
+    if len(names) != 1 or "{}" not in names[0]:
+        raise Usage("with -n give one name with {} in it:  pymachine create aws -n 3 web-{}")
+    if not 1 <= count <= _MOST:
+        raise Usage(f"-n takes a number from 1 to {_MOST}")
+    return [names[0].replace("{}", str(number)) for number in range(1, count + 1)]
+
+
+def _approved(offer: Offer, *, yes: bool, dry_run: bool) -> bool:
+    """Shows what will be made and what it costs, and asks. Usage: nobody is there to answer."""
+    from machine.cli.console import can_ask, confirm, note
+    from machine.errors import Usage
+
+    note(price_line(offer))
+    if offer.quote.note:
+        note(f"  {offer.quote.note}")
+    if yes or dry_run:
+        return True
+    if not can_ask():
+        raise Usage("there is no terminal to ask on, and it costs money: agree with --yes. Nothing was made")
+    return confirm("go on?")
+
+
+def price_line(offer: Offer) -> str:
+    """`  3 x t4g.small, eu-central-1a, …: $0.0192/h each, $0.0576/h together`"""
+    number = len(offer.names)
+    line = f"  {f'{number} x ' if number > 1 else ''}{offer.quote.what}"
+    if offer.quote.hourly is None or offer.hourly is None:
+        return f"{line}: price unknown"
+    each = f"${offer.quote.hourly.normalize():f}/h"
+    return f"{line}: {each}" + (f" each, ${offer.hourly.normalize():f}/h together" if number > 1 else "")
+
+
+def _rehearse(store: Store, agreed: Agreed) -> None:
+    from machine.cli.console import note
+    from machine.workflow.plan import plan
+    from machine.workflow.session import Session
+
+    for name in agreed.names:
+        with Session() as session:
+            for step in plan(store.entry(name), agreed.driver, agreed.request, session):
+                note(f"  {name}  {step.name}: {step.describe()}")
+
+
+def _list_options(store: Store, driver: str) -> None:
+    from machine.drivers.base import get
+
+    options = get(driver, store).options
+    width = max(map(len, options), default=0)
+    for key, line in options.items():
+        print(f"{key.ljust(width)}  {line}")
 
 
 def _first_command(store: Store, name: str) -> str:
@@ -136,14 +299,20 @@ def _first_command(store: Store, name: str) -> str:
 
 def _say_what_remains(store: Store, driver: str, name: str) -> None:
     from machine.cli.console import note
+    from machine.drivers.base import get
     from machine.errors import MachineError
 
     try:
         history = store.entry(name).journal.read() if store.exists(name) else None
+        costs = get(driver, store).abilities.costs_money
     except (MachineError, OSError):
         return  # the error that is on its way says more
-    if history is not None and history.state and not history.complete and not history.removing:
+    if history is None:
+        if costs:
+            note(f"what had been made of {name} is removed again (--keep leaves it)")
+    elif history.state and not history.complete and not history.removing:
+        money = ", and may cost money" if costs else ""
         note(
-            f"{name} is half made: what is done is kept.\n"
+            f"{name} is half made: what is done is kept{money}.\n"
             f"go on:  pymachine create {driver} {name}     undo:  pymachine rm {name}"
         )

@@ -11,13 +11,27 @@ from machine.cli.framework import settings_of
 from machine.cli.options import MachineNames, VerboseOption
 
 
-def start(ctx: typer.Context, machines: MachineNames, verbose: VerboseOption = False) -> None:
+def start(
+    ctx: typer.Context,
+    machines: MachineNames,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "-y",
+            "--yes",
+            help="if you come from another address now, open port 22 to it",
+            rich_help_panel="What",
+        ),
+    ] = False,
+    verbose: VerboseOption = False,
+) -> None:
     """Start machines; ready when this returns.
 
     pymachine start dev1
     pymachine start dev1 dev2
     """
     from machine.cli import lookup
+    from machine.cli.console import ask
     from machine.cli.step_progress import StepLines
     from machine.store.store import Store
     from machine.workflow import power
@@ -26,7 +40,8 @@ def start(ctx: typer.Context, machines: MachineNames, verbose: VerboseOption = F
 
     def act(name: str) -> str:
         lookup.check(store, name, verb="start")
-        power.start(store, name, StepLines(verbose=verbose or settings_of(ctx).verbose))
+        lines = StepLines(verbose=verbose or settings_of(ctx).verbose)
+        power.start(store, name, lines, ask=lambda question: yes or ask(question))
         return name
 
     each(machines, act)

@@ -23,10 +23,14 @@ _MARKS: Final = {
 
 
 class StepLines:
-    """A Progress for the workflows. `verbose`: each step's description when it begins. `quiet`: nothing at all."""
+    """A Progress for the workflows. `verbose`: each step's description when it begins. `quiet`: nothing at all.
 
-    def __init__(self, *, verbose: int = 0, quiet: bool = False) -> None:
+    `machine`: several are made at once; lines begin with its name, and only what is done is shown.
+    """
+
+    def __init__(self, *, verbose: int = 0, quiet: bool = False, machine: str = "") -> None:
         self._live = LiveLine(sys.stderr)
+        self._machine = machine
         self._verbose = verbose
         self._quiet = quiet
         self._described: set[str] = set()
@@ -38,6 +42,11 @@ class StepLines:
             self._live.clear()
             note(paint(f"    {event.describe}", "dim"))
         self._described.add(event.step)
+        if self._machine:
+            if event.state != "running":
+                mark, colour = _MARKS[event.state]
+                note(f"{self._machine}{line(event, paint(mark, colour))}")
+            return
         if event.state == "running":
             self._live.show(line(event, "…"))
             return

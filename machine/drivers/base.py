@@ -1,28 +1,36 @@
 """What every driver is: a maker and keeper of hosts that an SSH provisioner can take over.
 
 A driver says what it can do (`abilities`) and gives the visible steps that make a host. It journals nothing
-and prints nothing: the workflow runs its steps, saves the record after each, and reports.
+and prints nothing: the workflow runs its steps, saves the record after each, and reports. A driver whose hosts
+live in somebody's account has an `account` too (machine.drivers.account).
+
+tests/drivers holds the suite that every driver passes.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from cloud_init.spec import HostSpec
 from machine.errors import Usage
 from machine.model.machine import Machine
 from machine.store.store import Store
 
+if TYPE_CHECKING:
+    from machine.drivers.account import Account
+
+SETTLED: Final = "settled "
 State = Literal["running", "stopped", "absent", "unknown"]
 Ask = Callable[[str], bool]  # a question to whoever watches, answered by yes or no; no when nobody does
 Say = Callable[[str], None]  # a few words on what a step is doing now, for whoever watches
 
 # One line per driver: a name and the module whose `driver()` makes it (imported when it is asked for).
 DRIVERS: Final = {
+    "aws": "machine.drivers.aws",
     "local": "machine.drivers.local",
     "ssh": "machine.drivers.ssh",
 }
@@ -36,17 +44,22 @@ class Abilities:
 
     stop: bool  # can be stopped and started again, keeping its disk
     address_survives_stop: bool
-    costs_money: bool
+    costs_money: bool  # a create that failed is rolled back, and `create` shows a price and asks
+    ends_itself: (
+        bool  # a host that powers itself off is removed with its disk, and costs nothing from then on
+    )
 
 
 @dataclass(frozen=True)
 class Order:
     """What is to be made. `directory` is for the driver's files, which it makes and removes.
 
-    `spec` is asked for when the user-data is written; undoing needs none.
+    `spec` is asked for when the user-data is written; undoing needs none. `id` is this order's alone: 16 hex
+    digits, on record before anything is made. What a provider makes is tagged with it.
     """
 
     name: str
+    id: str
     directory: Path
     options: dict[str, str]  # the driver's own; those it does not know are refused by `check`
     spec: Callable[[], HostSpec]
@@ -72,6 +85,8 @@ class Step(Protocol):
 class Driver(Protocol):
     name: str
     abilities: Abilities
+    options: Mapping[str, str]  # what an order may hold, with a line on each for people
+    account: Account | None  # None: there is no account in which the hosts could be found again
 
     def check_access(self) -> None:
         """Raises Unsupported or Denied, in one sentence that says what to do, if nothing can be done from here."""
@@ -82,7 +97,7 @@ class Driver(Protocol):
     def settle(self, options: dict[str, str], ask: Ask) -> dict[str, str]:
         """The order in full, before anything is made: what is missing in it is looked up, or asked for.
 
-        Raises what stands in the way of it.
+        Raises what stands in the way of it. Keys that nobody types begin with SETTLED.
         """
 
     def prepare(self, say: Say) -> tuple[str, str]:

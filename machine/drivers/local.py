@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -52,7 +53,11 @@ def driver(store: Store) -> LocalDriver:
 
 class LocalDriver:
     name = "local"
-    abilities = Abilities(makes_hosts=True, stop=True, address_survives_stop=True, costs_money=False)
+    abilities = Abilities(
+        makes_hosts=True, stop=True, address_survives_stop=True, costs_money=False, ends_itself=False
+    )
+    options: Final[Mapping[str, str]] = {}
+    account = None
 
     def __init__(self, store: Store) -> None:
         self._store = store

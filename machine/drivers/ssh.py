@@ -25,7 +25,14 @@ from machine.store.store import Store
 _HOST: Final = re.compile(
     r"(?:([^@\s]+)@)?(?:\[([^\]\s]+)\]|([^\s:@\[\]]+|[0-9a-fA-F:]+:[0-9a-fA-F:]+))(?::(\d{1,5}))?"
 )
-_OPTIONS: Final = ("host", "user", "port", "identity-file", "accept-host-key", "host-key")
+_OPTIONS: Final = {
+    "host": "[USER@]ADDRESS[:PORT], or a name of ~/.ssh/config",
+    "user": "the account, if the host does not say",
+    "port": "of its sshd, if the host does not say",
+    "identity-file": "the private key, if not one of the agent or ~/.ssh",
+    "accept-host-key": "SHA256:...: the host key to trust, if known_hosts has none",
+    "host-key": "the host key itself, as TYPE BASE64",
+}
 _PATIENCE: Final = 3.0  # seconds for a host to take a TCP connection
 
 
@@ -35,7 +42,11 @@ def driver(store: Store) -> SshDriver:
 
 class SshDriver:
     name = "ssh"
-    abilities = Abilities(makes_hosts=False, stop=False, address_survives_stop=True, costs_money=False)
+    abilities = Abilities(
+        makes_hosts=False, stop=False, address_survives_stop=True, costs_money=False, ends_itself=False
+    )
+    options = _OPTIONS
+    account = None
 
     def check_access(self) -> None:
         """Nothing is needed but SSH."""

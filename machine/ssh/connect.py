@@ -199,6 +199,10 @@ def _translate(machine: Machine, error: Exception) -> MachineError:
     if isinstance(error, paramiko.AuthenticationException):
         keys = machine.identity_file or "the keys of your agent and ~/.ssh"
         return Denied(f"{where} refused the login with {keys} ({error})")
+    if isinstance(error, paramiko.SSHException) and "No authentication methods" in str(error):
+        return Denied(
+            f"you have no key to log in to {where} with: make one (ssh-keygen), or start your SSH agent"
+        )
     if isinstance(error, paramiko.SSHException) and "no acceptable host key" in str(error):
         return hostkey.missing_type(machine)
     if isinstance(error, paramiko.SSHException) and "not found in known_hosts" in str(error):

@@ -55,3 +55,16 @@ def in_agent(path: Path) -> bool:
         return any(key.get_base64() == wanted for key in agent.get_keys())
     finally:
         agent.close()
+
+
+def public_keys(folder: str) -> list[str]:
+    """The public keys below `folder` whose private half ssh tries by itself (ssh(1), -i), a line each."""
+    found = []
+    for kind in ("ed25519", "ecdsa", "rsa"):
+        try:
+            line = (Path(folder) / f"id_{kind}.pub").read_text().strip()
+        except FileNotFoundError:
+            continue
+        if len(line.split()) >= 2 and "\n" not in line:
+            found.append(line)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,13 +15,13 @@ from machine.store.store import Entry
 _HOST_KEY = "host_key"  # removed after the rotation: by then it is worthless
 
 
-def host_spec(entry: Entry, driver: Driver) -> HostSpec:
-    """The spec of the machine, from the keys that KeysStep made."""
+def host_spec(entry: Entry, driver: Driver, others: Sequence[str]) -> HostSpec:
+    """The spec of the machine, from the keys that KeysStep made; `others` (public keys) may log in too."""
     ours = entry.identity_file.with_suffix(".pub").read_text().strip()
     host_key = entry.directory / _HOST_KEY
     return HostSpec(
         hostname=entry.name,
-        users=(User(name=driver.user(), keys=(ours,)),),
+        users=(User(name=driver.user(), keys=(ours, *others)),),
         host_key=HostKey(
             private=host_key.read_text(), public=host_key.with_suffix(".pub").read_text().strip()
         ),

@@ -10,13 +10,15 @@ from machine.store.store import Entry
 from machine.workflow.existing import InspectStep, PackagesStep
 from machine.workflow.identity import KeysStep, host_spec
 from machine.workflow.provision import AgentStep
+from machine.workflow.publish import PublishStep
 from machine.workflow.reach import RotateHostKeyStep, SshStep
+from machine.workflow.request import Request
 from machine.workflow.session import Session
 
 _REACHABLE: Final = 10.0  # seconds for a host that is up already
 
 
-def plan(entry: Entry, driver: Driver, options: dict[str, str], session: Session) -> tuple[Step, ...]:
+def plan(entry: Entry, driver: Driver, request: Request, session: Session) -> tuple[Step, ...]:
     """Every step takes the record and returns it, with what it found out.
 
     A host that was there before keeps its keys and its settings: nothing is made or rotated on it.
@@ -24,8 +26,9 @@ def plan(entry: Entry, driver: Driver, options: dict[str, str], session: Session
     order = Order(
         name=entry.name,
         directory=entry.directory / driver.name,
-        options=options,
-        spec=lambda: host_spec(entry, driver),
+        id=request.id,
+        options=request.options,
+        spec=lambda: host_spec(entry, driver, request.keys),
     )
     if not driver.abilities.makes_hosts:
         return (
@@ -41,4 +44,5 @@ def plan(entry: Entry, driver: Driver, options: dict[str, str], session: Session
         SshStep(driver, session),
         RotateHostKeyStep(entry, session),
         AgentStep(session, VERSION, whole_host=True),
+        *(() if driver.account is None else (PublishStep(driver.account, request.id),)),
     )

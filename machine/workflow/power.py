@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import time
-
 from machine.drivers import base as drivers
+from machine.drivers.base import Ask
 from machine.errors import Conflict, Unsupported
 from machine.model.machine import Machine
 from machine.store.store import Store, resume_hint
-from machine.workflow.progress import Progress, StepEvent, StepState, silent
+from machine.workflow.phase import Phase
+from machine.workflow.progress import Progress, silent
 from machine.workflow.session import Session
 
 _PATIENCE = 30.0  # seconds for containers and units to end by themselves
 
 
-def start(store: Store, name: str, progress: Progress = silent) -> Machine:
-    """Starts a stopped machine and returns when its engine answers. A running one is no error."""
+def start(
+    store: Store, name: str, progress: Progress = silent, *, ask: Ask = lambda question: False
+) -> Machine:
+    """Starts a stopped machine and returns when its engine answers. A running one is no error.
+
+    `ask`: before it is opened to the address that we come from now, if that has changed.
+    """
     driver = _driver(store, name)
     with store.lock(name), Session() as session:
         machine = store.get(name)
-        with _Phase(progress, f"host {name}", "start the host") as phase:
+        with Phase(progress, f"host {name}", "start the host") as phase:
+            if driver.account is not None:
+                driver.account.admit(machine, ask, phase.say)
             machine = driver.start(machine, phase.say)
             store.save(machine)
             phase.say(machine.address)
-        with _Phase(progress, "ssh, host key verified", "log in") as phase:
+        with Phase(progress, "ssh, host key verified", "log in") as phase:
             connection = session.first(machine, driver, phase.say, deadline=300)
             phase.say(f"{machine.user}@{machine.address}")  # not why an attempt before had failed
-        with _Phase(progress, "hostagent", "wait until the engine is up") as phase:
+        with Phase(progress, "hostagent", "wait until the engine is up") as phase:
             # A notify service: the job ends when the daemon has said that it is ready.
             connection.run("sudo -n systemctl start pymachine.socket pymachine.service", timeout=120)
     return machine
@@ -39,7 +46,7 @@ def stop(store: Store, name: str, progress: Progress = silent, *, patience: floa
     driver = _driver(store, name)
     with store.lock(name):
         machine = store.get(name)
-        with _Phase(progress, f"host {name}", "stop the host") as phase:
+        with Phase(progress, f"host {name}", "stop the host") as phase:
             stop_keeper(name)
             driver.stop(machine, phase.say, patience=patience)
 
@@ -67,29 +74,3 @@ def _driver(store: Store, name: str) -> drivers.Driver:
             f"(pymachine ssh {name} -- sudo systemctl poweroff)"
         )
     return driver
-
-
-class _Phase:
-    """Reports one part of the work; not journalled, since starting and stopping twice is harmless."""
-
-    def __init__(self, progress: Progress, name: str, describe: str) -> None:
-        self._progress, self._name, self._describe = progress, name, describe
-        self._began = time.monotonic()
-        self._detail = ""
-
-    def say(self, detail: str) -> None:
-        self._detail = detail
-        self._tell("running")
-
-    def __enter__(self) -> _Phase:
-        self._tell("running")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            self._detail = str(error)
-        self._tell("done" if error is None else "failed")
-
-    def _tell(self, state: StepState) -> None:
-        seconds = time.monotonic() - self._began
-        self._progress(StepEvent(self._name, state, seconds, self._detail, self._describe))

@@ -38,9 +38,9 @@ def remove(store: Store, name: str, progress: Progress = silent, *, keep: bool =
                     f"--keep is for hosts that were there before; {name} was made by pymachine, and nobody could "
                     "reach it any more. Leave it as it is, or remove it without --keep"
                 )
-            options = Request.of(history.order, driver_name).options
+            request = Request.of(history.order, driver_name)
             with Session() as session:
-                steps = plan(entry, driver, options, session)
+                steps = plan(entry, driver, request, session)
                 if keep:
                     steps = tuple(step for step in steps if not isinstance(step, AgentStep))
                 Runner(entry, progress).back(

@@ -6,20 +6,28 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from machine.drivers.base import SETTLED
 from machine.model.registries import NONE, Registries
 
 _OPTION = "option "
 _MIRRORS = "registry mirrors"
 _INSECURE = "insecure registries"
+_ID = "id"
+_KEYS = "authorized keys"
 
 
 @dataclass(frozen=True)
 class Request:
-    """`options` are the driver's own."""
+    """`options` are the driver's own; `keys` (OpenSSH's public form) may log in besides the one made for the machine.
+
+    `id` is made with the order (Order.id); empty: not ordered yet.
+    """
 
     driver: str
     options: dict[str, str] = field(default_factory=dict)
     registries: Registries = NONE
+    keys: tuple[str, ...] = ()
+    id: str = ""
 
     def part_of(self, begun: Request) -> bool:
         """Whether it asks for what was begun, or leaves out some of it: the driver's name is enough.
@@ -35,6 +43,10 @@ class Request:
     def values(self) -> dict[str, str]:
         """For the journal. Registries are joined by blanks, which none of them can hold."""
         values = {"driver": self.driver, **{f"{_OPTION}{key}": value for key, value in self.options.items()}}
+        if self.id:
+            values[_ID] = self.id
+        if self.keys:
+            values[_KEYS] = "\n".join(self.keys)
         if self.registries.mirrors:
             values[_MIRRORS] = " ".join(self.registries.mirrors)
         if self.registries.insecure:
@@ -51,12 +63,15 @@ class Request:
                 tuple(values.get(_MIRRORS, "").split()),
                 tuple(values.get(_INSECURE, "").split()),
             ),
+            tuple(values.get(_KEYS, "").splitlines()),
+            values.get(_ID, ""),
         )
 
     def command(self, name: str) -> str:
         """The command line that asks for it."""
         words = ["pymachine", "create", self.driver, name]
-        for key, value in sorted(self.options.items()):
+        typed = {key: value for key, value in self.options.items() if not key.startswith(SETTLED)}
+        for key, value in sorted(typed.items()):
             words += ["-o", f"{key}={value}"]
         for mirror in self.registries.mirrors:
             words += ["--registry-mirror", mirror]

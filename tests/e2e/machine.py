@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from machine.ssh.keys import generate
 from tests.servers.engine import Engine, Result
 from tests.servers.namespace import Namespace
 
@@ -20,20 +21,29 @@ PYMACHINE = Path(sys.executable).with_name("pymachine")
 
 @dataclass(frozen=True)
 class Laptop:
-    """`home` is PYMACHINE_HOME; commands run in `namespace`, which has loopback and what they make."""
+    """`home` is PYMACHINE_HOME; commands run in `namespace`, which has loopback and what they make.
+
+    `extra` is added to the environment.
+    """
 
     namespace: Namespace
     home: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
         """For pymachine: these folders, no colours, no terminal."""
         keep = {
             key: os.environ[key]
-            for key in ("PATH", "LANG", "PYMACHINE_CACHE", "PYMACHINE_TEST_RUN")
+            for key in ("PATH", "LANG", "PYMACHINE_CACHE", "PYMACHINE_TEST_RUN", "PYTHONPATH")
             if key in os.environ
         }
-        return keep | {"PYMACHINE_HOME": str(self.home), "HOME": str(self.home), "NO_COLOR": "1"}
+        return keep | {
+            "PYMACHINE_HOME": str(self.home),
+            "HOME": str(self.home),
+            "NO_COLOR": "1",
+            **self.extra,
+        }
 
     def pymachine(self, *argv: str, stdin: str | None = None, timeout: float = 120) -> Result:
         """Run it; never raises on a failing exit code."""
@@ -58,6 +68,20 @@ class Laptop:
         result = self.pymachine(*argv, stdin=stdin, timeout=timeout)
         assert result.code == 0, f"pymachine {' '.join(argv)}: exit {result.code}\n{result.out}{result.err}"
         return result.out.rstrip("\n")
+
+    def make_key(self) -> None:
+        """A person's own SSH key."""
+        pair, folder = generate("me"), self.home / ".ssh"
+        folder.mkdir(mode=0o700)
+        for name, text in (("id_ed25519", pair.private), ("id_ed25519.pub", pair.public)):
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o600)
+
+    def another(self, name: str) -> Laptop:
+        """A laptop beside this one, with an empty home."""
+        home = self.home / name
+        home.mkdir()
+        return replace(self, home=home)
 
     def variables(self, machine: str) -> dict[str, str]:
         """What `eval $(pymachine env MACHINE)` sets."""

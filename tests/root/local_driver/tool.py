@@ -26,6 +26,7 @@ from machine.workflow.power import start, state, stop
 from machine.workflow.progress import StepEvent
 from machine.workflow.provision import activate, send
 from machine.workflow.remove import remove
+from machine.workflow.request import Request
 from machine.workflow.runner import Runner
 from machine.workflow.session import Session
 
@@ -39,10 +40,11 @@ def make_host(store: Store, name: str) -> None:
     driver = drivers.get("local", store)
     with store.lock(name), Session() as session:
         entry = store.make(name)
+        request = Request("local")
         if not entry.journal.read().order:
-            entry.journal.add("order", values={"driver": "local"})
+            entry.journal.add("order", values=request.values())
         machine = entry.read() or Machine(name=name, driver="local", address="")
-        Runner(entry, tell).forward(plan(entry, driver, {}, session)[:-1], machine)
+        Runner(entry, tell).forward(plan(entry, driver, request, session)[:-1], machine)
         entry.journal.add("complete")
 
 

@@ -167,7 +167,7 @@ def test_the_laptops_own_things_are_out_of_reach() -> None:
 
 
 def test_an_unknown_driver_names_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(Usage, match=r'no driver "azure"\. There is: local'):
+    with pytest.raises(Usage, match=r'no driver "azure"\. There is: aws, local'):
         base.get("azure", Store(tmp_path))
 
 

@@ -82,7 +82,7 @@ def test_mistakes(tmp_path: Path, options: dict[str, str], said: str) -> None:
 def test_hosts(host: str, account: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "me")
     options = SshDriver().settle({"host": host, "host-key": OTHER}, never)
-    (step,) = SshDriver().steps(Order("vm1", Path("/nowhere"), options, no_spec))
+    (step,) = SshDriver().steps(Order("vm1", "", Path("/nowhere"), options, no_spec))
     machine = step.execute(Machine(name="vm1", driver="ssh", address=""), lambda detail: None)
     assert (machine.address, machine.user, str(machine.port)) == account
     assert machine.host_key == OTHER and machine.identity_file is None

@@ -9,7 +9,7 @@ import pytest
 from machine.errors import Conflict, Usage
 from machine.model.registries import Registries
 from machine.store.store import Store
-from machine.workflow.create import _admit
+from machine.workflow.order import admit
 from machine.workflow.request import Request
 
 ASKED = Request(
@@ -50,17 +50,17 @@ def test_what_the_engine_would_not_understand(mirrors: list[str], insecure: list
 def test_the_drivers_name_is_enough_to_finish(tmp_path: Path) -> None:
     store = Store(tmp_path)
     entry = store.make("dev1")
-    assert _admit(store, entry, ASKED) == ASKED
+    assert admit(store, entry, ASKED) == ASKED
     entry.journal.add("order", values=ASKED.values())
-    assert _admit(store, entry, Request("local")) == ASKED
-    assert _admit(store, entry, ASKED) == ASKED
+    assert admit(store, entry, Request("local")) == ASKED
+    assert admit(store, entry, ASKED) == ASKED
     # What was typed then, without what the driver had settled.
     settled = Request("ssh", {"host": "box", "host-key": "ssh-ed25519 AAAA"})
     assert Request("ssh", {"host": "box"}).part_of(settled)
     assert not Request("ssh", {"host": "other"}).part_of(settled)
     assert not Request("local", {"host": "box"}).part_of(settled)
     with pytest.raises(Conflict) as caught:
-        _admit(store, entry, Request("local", {"size": "3"}))
+        admit(store, entry, Request("local", {"size": "3"}))
     assert "pymachine create local dev1 -o size=2 --registry-mirror https://mirror.example/v2" in str(
         caught.value
     )
