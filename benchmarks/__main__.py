@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import density, laptop
-from benchmarks.memory import private_bytes
+from benchmarks.memory import memory_bytes
 from benchmarks.work import TASKS, Task
 from tests.peers import tree
 from tests.peers.dockerd import dockerd
@@ -53,12 +53,12 @@ def main() -> None:
         engines = (theirs, daemon.engine)
         for engine in engines:
             engine.ok("load", "-i", str(archive))
-        idle = [private_bytes(engine) for engine in engines]
+        idle = [memory_bytes(engine) for engine in engines]
         dense = [line for count in options.density for line in density.rows(engines, count)]
         for engine in engines:
             _prepare(engine, options.stopped)
         rows = [_compare(task, engines, options) for task in TASKS]
-        rows += [_row("engine idle, private memory", idle, 1e6, "MB", "<= 0.4x"), *dense]
+        rows += [_row("engine idle, memory", idle, 1e6, "MB", "<= 0.4x"), *dense]
         _write(rows, cli, options)
         for engine in engines:
             engine.clean()

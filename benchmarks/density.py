@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from benchmarks.memory import cpu_seconds, private_bytes
+from benchmarks.memory import cpu_seconds, memory_bytes
 from benchmarks.work import call
 from tests.servers.engine import Engine, UnixConnection
 
@@ -42,14 +42,14 @@ class Density:
 def measure(engine: Engine, count: int) -> Density:
     """Starts `count` containers on an engine that has none, and removes them."""
     print(f"{engine.name}: {count} containers", file=sys.stderr)
-    before = private_bytes(engine)
+    before = memory_bytes(engine)
     tenth = max(1, count // 10)
     _run(engine, range(count - tenth))
     begun = time.perf_counter()
     _run(engine, range(count - tenth, count))
     start = (time.perf_counter() - begun) / tenth
     time.sleep(2)
-    memory = (private_bytes(engine) - before) / count
+    memory = (memory_bytes(engine) - before) / count
     cpu = cpu_seconds(engine)
     time.sleep(IDLE_SECONDS)
     idle = (cpu_seconds(engine) - cpu) / IDLE_SECONDS
@@ -101,7 +101,7 @@ def _calls(engine: Engine, names: Sequence[str], end: float) -> list[float]:
 
 
 _ROWS: tuple[tuple[str, Callable[[Density], float], float, str, str], ...] = (
-    ("private memory per running container", lambda each: each.memory, 1e6, "MB", "<= 0.3x"),
+    ("memory per running container", lambda each: each.memory, 1e6, "MB", "<= 0.3x"),
     ("`docker run -d`, 8 in parallel, the last tenth, each", lambda each: each.start, 1e-3, "ms", "<= 0.3x"),
     ("100 by one `docker rm -f`, each", lambda each: each.remove, 1e-3, "ms", "<= 0.3x"),
     ("list/inspect mix, 4 clients, per call", lambda each: 1 / each.calls, 1e-3, "ms", "<= 1x"),

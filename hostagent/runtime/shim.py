@@ -27,15 +27,14 @@ from hostagent.runtime import birth, builder, exitrecord, messages, protocol, re
 from hostagent.runtime.logdrivers import open_log
 from hostagent.runtime.logfile import Log
 from hostagent.runtime.logplan import LogPlan
-from hostagent.runtime.loop import READ, WRITE, Loop
+from hostagent.runtime.loop import READ, Loop
 from hostagent.runtime.processes import birth_certificate, exit_code, set_name, signal_child
+from hostagent.runtime.shim_daemon import DaemonLink
 from hostagent.runtime.shim_exec import Execution
 from hostagent.runtime.spec import Home
 from hostagent.runtime.streams import Session
 from hostagent.runtime.waiters import Waiters
 
-LAST_WORDS_SECONDS = 5.0
-"""For a busy daemon to take what it has not heard yet; the exit record says the rest."""
 LOCK_SECONDS = 5.0
 FINISHED_EXECS_KEPT = 64
 
@@ -99,10 +98,9 @@ class Shim:
         self._loop = Loop()
         self._phase = "created"
         self._lock = self._take_lock()
-        self._listener = self._listen(launch.socket_path)
-        self._socket_path = launch.socket_path
-        self._daemon: socket.socket | None = None
-        self._outbox: list[tuple[bytes, list[int]]] = []
+        self._daemon = DaemonLink(
+            self._loop, launch.socket_path, daemon, self._act, self._daemon_lost, self._answer
+        )
         self._start: protocol.Start | None = None
         self._builder: tuple[int, socket.socket] | None = started
         self._home = Home("", None)
@@ -116,11 +114,8 @@ class Shim:
         self._resolver: list[int] = []
         """The sockets of its network's resolver, for this daemon and later ones; few containers have them."""
         self._waiters = Waiters(self._loop)
-        self._handed: list[int] = []
-        """Clients that wait, given to the daemon: ours again if it ends before it has read that."""
         self._started_ns = 0
         self._record: protocol.Exit | None = None
-        self._adopt(daemon)
 
     # -- birth
 
@@ -143,93 +138,32 @@ class Shim:
         os.ftruncate(fd, len(certificate))
         return fd
 
-    @staticmethod
-    def _listen(path: str) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
-        listener.bind(path)
-        listener.listen(4)
-        return listener
-
     def serve(self) -> None:
         """Until the container has ended, its output is delivered, and its exit is recorded."""
-        self._loop.watch(self._listener.fileno(), READ, lambda _events: self._accept())
+        self._daemon.open()
         self._loop.run()
-        self._part_from_daemon()
+        self._daemon.part()
         self._let_go()
 
     def _let_go(self) -> None:
         """Of the directory: another shim may have it, though we still deliver output to a client that reads slowly."""
         if self._lock < 0:
             return
-        self._loop.unwatch(self._listener.fileno())
-        self._listener.close()
-        try:
-            os.unlink(self._socket_path)
-        except FileNotFoundError:
-            pass
+        self._daemon.close()
         os.close(self._lock)
         self._lock = -1
 
-    def _part_from_daemon(self) -> None:
-        """Nothing that was sent to us is lost: what comes from now on fails at the sender, what came is answered."""
-        if self._daemon is None:
-            return
-        self._daemon.shutdown(socket.SHUT_RD)
-        while self._hear():
-            pass
-        if self._outbox:
-            self._daemon.settimeout(LAST_WORDS_SECONDS)
-            self._flush()
-        self._see_answered()
-
-    def _see_answered(self) -> None:
-        """A daemon that was killed with `Waiting` unread has answered nobody."""
-        deadline = time.monotonic() + LAST_WORDS_SECONDS
-        while self._handed and self._daemon and fds.unread(self._daemon) and time.monotonic() < deadline:
-            time.sleep(0.001)
-        # Set when it was closed with something unread (unix(7)).
-        if self._handed and self._daemon and self._daemon.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._answer_handed()
-
-    def _answer_handed(self) -> None:
-        for client in self._handed:
-            if self._record:
-                waiters.answer(client, self._record.code)
-            else:
-                os.close(client)
-        self._handed.clear()
-
-    def _accept(self) -> None:
-        connection, _ = self._listener.accept()
-        self._adopt(connection)
-
-    def _adopt(self, daemon: socket.socket) -> None:
-        """A (new) daemon: there is one at a time, the last to come."""
-        if self._daemon:
-            self._lose_daemon()
-        self._daemon = daemon
-        daemon.setblocking(False)
-        self._watch_daemon()
-
-    def _lose_daemon(self, unread: bool = False) -> None:
-        """`unread`: it ended before it had read all that it was told."""
-        if self._daemon:
-            self._loop.unwatch(self._daemon.fileno())
-            self._daemon.close()
-            self._daemon = None
-            if unread or self._outbox:
-                self._answer_handed()
-            for _, passed in self._outbox:
-                for fd in passed:
-                    os.close(fd)
-            self._outbox.clear()
+    def _daemon_lost(self) -> None:
         if self._phase in ("created", "starting"):
             # Nobody is left who could finish the start; a daemon that comes later begins again (rule 2).
             self._abandon()
+
+    def _answer(self, client: int) -> None:
+        """One that no daemon has answered."""
+        if self._record:
+            waiters.answer(client, self._record.code)
+        else:
+            os.close(client)
 
     def _abandon(self) -> None:
         if self._builder and self._phase == "starting":
@@ -244,60 +178,11 @@ class Shim:
 
     # -- the daemon's messages
 
-    def _hear(self) -> bool:
-        """Act on one message; False when there was none."""
-        assert self._daemon is not None
-        unread = False
-        try:
-            data, received = fds.recv_message(self._daemon)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            unread = error.errno == errno.ECONNRESET
-            data, received = b"", []
-        if not data:
-            if self._loop.running:
-                self._lose_daemon(unread)
-            return False
-        message = protocol.decode(data)
+    def _act(self, message: protocol.Message, received: list[int]) -> None:
         HANDLERS[type(message)](self, message, received)
-        return True
-
-    def _tell(self, message: protocol.Message, *passed: int) -> None:
-        """To the daemon, if there is one: what it misses it reads from the exit record and `Status`."""
-        if self._daemon:
-            self._outbox.append((message.encode(), [os.dup(fd) for fd in passed]))
-            self._flush()
-
-    def _flush(self) -> None:
-        """A daemon that is slow (or stopped) takes ten messages; the rest waits here, never the container."""
-        while self._daemon and self._outbox:
-            data, passed = self._outbox[0]
-            try:
-                fds.send_message(self._daemon, data, passed)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._lose_daemon(error.errno == errno.ECONNRESET)
-                return
-            del self._outbox[0]
-            for fd in passed:
-                os.close(fd)
-        self._watch_daemon()
-
-    def _watch_daemon(self) -> None:
-        if self._daemon:
-            events = READ | (WRITE if self._outbox else 0)
-            self._loop.watch(self._daemon.fileno(), events, self._daemon_ready)
-
-    def _daemon_ready(self, events: int) -> None:
-        if events & WRITE:
-            self._flush()
-        if self._daemon and events & ~WRITE:
-            self._hear()
 
     def _hello(self, message: protocol.Hello, received: list[int]) -> None:
-        self._tell(
+        self._daemon.tell(
             protocol.Status(
                 version=protocol.VERSION,
                 phase=self._phase,
@@ -307,7 +192,7 @@ class Shim:
             )
         )
         if self._resolver and message.version >= protocol.NETWORKS_SINCE:
-            self._tell(protocol.Resolver(), *self._resolver)
+            self._daemon.tell(protocol.Resolver(), *self._resolver)
 
     def _keep(self, message: protocol.Keep, received: list[int]) -> None:
         self._kept += received
@@ -361,12 +246,12 @@ class Shim:
         if self._child is None or self._phase != "running":  # its pid may be another's by now
             if client >= 0:
                 os.close(client)
-            self._tell(protocol.ExecFailed(message.exec_id, errno.ESRCH, "the container has ended"))
+            self._daemon.tell(protocol.ExecFailed(message.exec_id, errno.ESRCH, "the container has ended"))
             return
         finished = [key for key, execution in self._execs.items() if execution.code is not None]
         for key in finished[: max(0, len(finished) - FINISHED_EXECS_KEPT)]:
             del self._execs[key]
-        execution = Execution(self._loop, message, self._tell, self._maybe_finish)
+        execution = Execution(self._loop, message, self._daemon.tell, self._maybe_finish)
         self._execs[message.exec_id] = execution
         execution.start(self._home, self._child.pid, client)
 
@@ -418,7 +303,7 @@ class Shim:
             self._loop,
             self._log,
             close_stdin_at_eof=self._start.stdin_once and not born.terminal,
-            on_detach=lambda: self._tell(protocol.Detached()),
+            on_detach=lambda: self._daemon.tell(protocol.Detached()),
             on_output_end=self._maybe_finish,
         )
         if not born.terminal:
@@ -475,7 +360,7 @@ class Shim:
             netns = os.open(f"/proc/{self._child.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return  # as below
-        self._tell(protocol.NetnsReady(), netns)
+        self._daemon.tell(protocol.NetnsReady(), netns)
         os.close(netns)
 
     def _network(self, message: protocol.Network, received: list[int]) -> None:
@@ -487,7 +372,7 @@ class Shim:
 
     def _keep_resolver(self, sockets: list[int]) -> None:
         self._resolver = sockets
-        self._tell(protocol.Resolver(), *sockets)
+        self._daemon.tell(protocol.Resolver(), *sockets)
 
     # -- the network of a container that runs
 
@@ -508,7 +393,7 @@ class Shim:
         os.waitpid(pid, 0)
         if received:
             self._keep_resolver(received)
-        self._tell(protocol.Rewired(*rewire.result(data)))
+        self._daemon.tell(protocol.Rewired(*rewire.result(data)))
 
     def _running(self) -> None:
         assert self._child is not None and self._session is not None
@@ -516,13 +401,13 @@ class Shim:
         self._started_ns = time.time_ns()
         self._session.started()
         self._loop.watch(self._child.pidfd, READ, lambda _events: self._ended())
-        self._tell(protocol.Started(self._child.pid, self._started_ns, list(self._child.warnings)))
+        self._daemon.tell(protocol.Started(self._child.pid, self._started_ns, list(self._child.warnings)))
 
     def _fail(self, failure: protocol.StartFailed) -> None:
         self._phase = "exited"
         self._remove_cgroup()
         self._hand_back()
-        self._tell(failure)
+        self._daemon.tell(failure)
         self._loop.running = False
 
     # -- the end
@@ -553,7 +438,7 @@ class Shim:
         self._resolver.clear()
         self._record = record
         self._answer_waiters(record.code)
-        self._tell(record)
+        self._daemon.tell(record)
         self._maybe_finish()
         if self._loop.running:
             self._let_go()
@@ -564,11 +449,8 @@ class Shim:
         self._waiters.answer(code)
 
     def _hand_back(self) -> None:
-        if self._daemon is not None:
-            given = self._waiters.take()
-            self._handed += [client for client, _ in given]
-            for client, removed in given:
-                self._tell(protocol.Waiting(removed), client)
+        if self._daemon.present:
+            self._daemon.hand_back(self._waiters.take())
 
     def _remove_cgroup(self) -> None:
         """What does not die (a process in uninterruptible sleep) keeps its group, not us: the daemon tries again when

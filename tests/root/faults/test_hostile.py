@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks.memory import private_bytes
+from benchmarks.memory import memory_bytes
 from tests.servers.cgroups import write
 from tests.servers.engine import Engine
 from tests.servers.hostagent import Daemon
@@ -81,14 +81,14 @@ def test_floods_its_log(daemon: Daemon, megabytes: int) -> None:
     """Neither the daemon nor the shim grows with it."""
     engine = daemon.engine
     engine.ok("run", "-d", "--name", "quiet", "busybox", "sleep", "1000")
-    before = private_bytes(engine)
+    before = memory_bytes(engine)
     blocks = megabytes * 16
     script = f"dd if=/dev/zero bs=64k count={blocks} 2>/dev/null | tr '\\0' x | fold -w 1000; exit 3"
     with others_answer(engine):
         engine.ok("run", "-d", "--name", "flood", "busybox", "sh", "-c", script)
         time.sleep(0.5)
     assert engine.ok("wait", "flood", timeout=240) == "3"
-    grown = private_bytes(engine) - before
+    grown = memory_bytes(engine) - before
     assert grown < 16_000_000, f"{grown} bytes more after {megabytes} MB of log"
     assert engine.ok("logs", "--tail", "1", "flood")[:10] == "x" * 10
     size = os.path.getsize(

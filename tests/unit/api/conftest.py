@@ -14,23 +14,11 @@ import pytest
 
 from hostagent.api.application import Application
 from hostagent.api.ports import Services
-from tests.unit.api.fake_engine import (
-    FakeBuilds,
-    FakeCommitting,
-    FakeConnections,
-    FakeContexts,
-    FakeControl,
-    FakeEngine,
-    FakeFiles,
-    FakeHandover,
-    FakeImageRemoval,
-    FakeImages,
-    FakeNetworks,
-    FakeRegistries,
-    FakeShims,
-    FakeUsage,
-    FakeVolumes,
-)
+from tests.unit.api.fake_builds import FakeBuilds, FakeContexts
+from tests.unit.api.fake_containers import FakeCommitting, FakeControl, FakeFiles, FakeShims, FakeUsage
+from tests.unit.api.fake_engine import FakeEngine
+from tests.unit.api.fake_images import FakeHandover, FakeImageRemoval, FakeImages, FakeRegistries
+from tests.unit.api.fake_places import FakeConnections, FakeNetworks, FakeVolumes
 
 
 @dataclass
