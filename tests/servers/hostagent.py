@@ -24,8 +24,11 @@ SOURCE = Path(__file__).resolve().parents[2]
 class Daemon:
     """A daemon that tests may kill and start again; containers belong to the namespace, not to it."""
 
-    def __init__(self, engine: Engine, work: Path, parent: str, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, engine: Engine, work: Path, parent: str, options: Sequence[str] = (), checked: bool = True
+    ) -> None:
         self.engine, self._work, self._parent, self._options = engine, work, parent, options
+        self._checked = checked
         self._process: subprocess.Popen[bytes] | None = None
         self._log = work / "daemon.log"
         self._shapes = work / "shapes"
@@ -165,7 +168,8 @@ class Daemon:
 
     def _command(self) -> list[str]:
         work = self._work
-        command = [sys.executable, "-m", "tests.servers.checked", str(self._shapes)]
+        command = [sys.executable, "-m"]
+        command += ["tests.servers.checked", str(self._shapes)] if self._checked else ["hostagent.daemon"]
         command += ["--root", f"{work}/root", "--run", f"{work}/run"]
         command += [
             "--host",
@@ -180,10 +184,14 @@ class Daemon:
 
 @contextmanager
 def hostagent(
-    cli: Path, *options: str, files: Mapping[str, str] | None = None, source: Path = SOURCE
+    cli: Path,
+    *options: str,
+    files: Mapping[str, str] | None = None,
+    source: Path = SOURCE,
+    checked: bool = True,
 ) -> Iterator[Daemon]:
     """A running daemon of the tree `source`; `cli` is the docker client that its Engine uses. `files` are the host's
-    as it sees them."""
+    as it sees them. Unless its answers are to be `checked`, it is exactly what a host runs."""
     with (
         tempfile.TemporaryDirectory(prefix="pmt-agent-", ignore_cleanup_errors=True) as name,
         Namespace() as outside,
@@ -197,7 +205,7 @@ def hostagent(
             own = work / path.replace("/", "_")
             own.write_text(text)
             inside.run(["mount", "--bind", str(own), path])
-        daemon = Daemon(engine, work, parent, options)
+        daemon = Daemon(engine, work, parent, options, checked)
         daemon.source = source
         try:
             daemon.start()
