@@ -151,9 +151,8 @@ def image(inspect: wire.ImageInspect, version: Version) -> wire.ImageInspect:
     """1.44 dropped VirtualSize and the date of images without one, 1.45 ContainerConfig."""
     if version < (1, 44):
         inspect = replace(inspect, virtual_size=inspect.size, created=inspect.created or wire.NEVER)
-    if version < (1, 45):
-        # How an image's build container was configured: nothing, in images of this century's builders.
-        inspect = replace(inspect, container_config=wire.Config())
+    if version >= (1, 45):
+        inspect = replace(inspect, container_config=None)
     return inspect
 
 

@@ -166,9 +166,14 @@ class Engine:
         container = self._containers.find(ref)
         lowerdirs = self._images.lowerdirs(self._images.resolve(container.image_id))
         host = replace(container.host, links=self._links.shown(container))
-        files = namespaces.network_of(container, self._containers.find).directory
+        donor = namespaces.network_of(container, self._containers.find)
+        files = donor.directory
+        shown = views.inspect(container, lowerdirs)
+        if container.state.started_ns:
+            names = {"hostname": donor.config.hostname, "domainname": donor.config.domainname}
+            shown = replace(shown, config=replace(shown.config, **names))
         return replace(
-            views.inspect(container, lowerdirs),
+            shown,
             host_config=host,
             resolv_conf_path=f"{files}/resolv.conf",
             hostname_path=f"{files}/hostname",

@@ -16,6 +16,7 @@ from hostagent.engine.containers import Containers
 from hostagent.engine.detachkeys import parse as parse_detach_keys
 from hostagent.engine.events import EventBus
 from hostagent.engine.links import Links
+from hostagent.engine.namespaces import network_of
 from hostagent.engine.pausing import must_run
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.model.stream import Upgrade
@@ -165,7 +166,8 @@ class Execs:
 
     def _process(self, container: Container, config: ExecConfig) -> dict[str, object]:
         links = self._links.environment(container)
-        env = oci.environment(container.config, container.config.hostname, config.tty, links)
+        hostname = network_of(container, self._containers.find).config.hostname
+        env = oci.environment(container.config, hostname, config.tty, links)
         host = container.host
         process = oci.process(
             args=config.args,

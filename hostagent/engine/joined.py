@@ -94,6 +94,14 @@ def shown(container: Container) -> dict[str, EndpointSettings]:
     return {each.name: endpoint(container, each) for each in found}
 
 
+def listed(container: Container) -> dict[str, EndpointSettings]:
+    """The same in the list of containers, where dockerd leaves out the names and what was asked of the driver."""
+    return {
+        name: replace(settings, aliases=None, links=None, dns_names=None, driver_opts=None)
+        for name, settings in shown(container).items()
+    }
+
+
 def endpoint(container: Container, joined: Joined) -> EndpointSettings:
     """What was asked for on one network, and what it got there."""
     state = container.state

@@ -245,7 +245,8 @@ class _Checking:
         if host.cpu_percent > 0:
             self._discard("linux does not support CPU percent. Percent discarded.", cpu_percent=0)
         if host.cpu_count > 0:
-            self._discard("linux does not support CPU count. Count discarded.", cpu_count=0)
+            # Shown as it was given, as dockerd does.
+            self._discard("linux does not support CPU count. It has no effect.")
 
     def cpuset(self) -> None:
         if (self.host.cpuset_cpus or self.host.cpuset_mems) and not self.support.cpuset:

@@ -15,6 +15,7 @@ from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.namespaces import other
 from hostagent.errors import EngineError, Invalid, NotFound
+from hostagent.network.network import PREDEFINED
 from hostagent.wire import HostConfig
 
 Find = Callable[[str], Container]
@@ -35,9 +36,14 @@ def parse(text: str) -> tuple[str, str]:
 
 
 def settle(host: HostConfig, find: Find) -> HostConfig:
-    """With IDs. Invalid when there is no such container, or it shares the host's network."""
+    """With IDs. Invalid when there is no such container, or it shares the host's network.
+
+    On a user's network they mean nothing, as in dockerd: there a client gives them with the network's settings.
+    """
     if not host.links:
         return host
+    if host.network_mode not in ("", "default", *PREDEFINED) and other(host.network_mode) is None:
+        return replace(host, links=None)
     settled = []
     for text in host.links:
         name, alias = parse(text)

@@ -82,7 +82,7 @@ def summary(
         host_config=SummaryHostConfig(
             network_mode=container.host.network_mode, annotations=container.host.annotations
         ),
-        network_settings=SummaryNetworkSettings(networks=joined.shown(container)),
+        network_settings=SummaryNetworkSettings(networks=joined.listed(container)),
         mounts=container.mounts.points(container.host),
     )
 
@@ -149,8 +149,7 @@ def ago(nanoseconds: int) -> str:
 def _network(container: Container) -> NetworkSettings:
     networks = joined.shown(container)
     state = container.state
-    endpoint = networks.get(container.host.network_mode if container.networks is None else joined.BRIDGE)
-    endpoint = endpoint or EndpointSettings()
+    endpoint = networks.get(joined.BRIDGE) or EndpointSettings()
     running = state.phase == "running"
     return NetworkSettings(
         sandbox_id=container.id if running else "",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from hostagent import wire
 from hostagent.image.store import ImageStore, Record
 from hostagent.model.image import Image, ImageConfig
@@ -79,6 +81,7 @@ def inspect(store: ImageStore, image: Image) -> wire.ImageInspect:
         created=image.created,
         author=image.author,
         config=config(image.config),
+        container_config=_container_config(image),
         architecture=image.platform.architecture,
         variant=image.platform.variant,
         os=image.platform.os,
@@ -89,6 +92,21 @@ def inspect(store: ImageStore, image: Image) -> wire.ImageInspect:
         root_fs=wire.RootFS(layers=list(image.diff_ids)),
         metadata=wire.ImageMetadata(last_tag_time=_rfc3339(store.last_tagged(image.id))),
     )
+
+
+def _container_config(image: Image) -> wire.Config:
+    """How the container of the build's last step was configured, in the classic builder's words.
+
+    Compose 1.29 finds the image's volumes by it, and keeps their data when it makes a container anew.
+    """
+    made_by = image.history[-1].created_by if image.history else ""
+    step, _, words = made_by.partition(" ")
+    arguments, shell, script = words.partition("/bin/sh -c ")
+    if step == "RUN" and shell:
+        command = [*arguments.split(), "/bin/sh", "-c", script]
+    else:
+        command = ["/bin/sh", "-c", "#(nop) ", made_by]
+    return replace(config(image.config), cmd=command)
 
 
 def summary(image: Image, record: Record, names: Sequence[Reference]) -> wire.ImageSummary:

@@ -19,7 +19,8 @@ from tests.tools import need, unavailable
 
 SUITE = "trixie"
 PACKAGES = (
-    "ca-certificates,docker.io,docker-cli,containerd,runc,iptables,nftables,iproute2,procps,mount,python3"
+    "ca-certificates,docker.io,docker-cli,docker-compose,containerd,runc,iptables,nftables,iproute2,procps,mount,"
+    "python3"
 )
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 BUILD_SECONDS = 900
@@ -57,6 +58,22 @@ def cli_newest() -> Path:
     if found is None:
         return inside
     return max(Path(found), inside, key=_version)
+
+
+def compose_v1() -> Path:
+    """Debian 12's docker-compose, 1.29."""
+    path = Path(need("docker-compose", "docker-compose (of Debian 12)"))
+    if "1.29" not in version_text(path):
+        unavailable(f"{path} is not Compose 1.29, as the package docker-compose of Debian 12 has it")
+    return path
+
+
+def compose_v2() -> Path:
+    """The tree's Compose, 2.26, as a program of its own."""
+    path = tree() / "usr/libexec/docker/cli-plugins/docker-compose"
+    if not path.exists():
+        unavailable(f"the tree has no Compose: remove {tree()}, and it is made anew")
+    return path
 
 
 def version_text(binary: Path) -> str:
