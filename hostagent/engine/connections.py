@@ -51,7 +51,8 @@ class Connections:
             network = self._find(reference)
             name = network.name if network else reference
             settings = joining.asked(body.endpoint_config)
-            asked = Joined(network.id if network else joined.network_id(name), name, settings)
+            kind = network.driver if network else joined.BRIDGE
+            asked = Joined(network.id if network else joined.network_id(name), name, settings, kind)
             self._check_connect(container, network, asked)
             rest = tuple(each for each in joined.of(container) if each.network_id != asked.network_id)
             if container.state.phase != "running":

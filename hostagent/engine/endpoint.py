@@ -10,7 +10,7 @@ from hostagent.engine import joined
 from hostagent.engine.joined import Attached
 from hostagent.engine.state import PublishedPort
 from hostagent.model.network import Interface, InterfaceJson, PortBinding
-from hostagent.network.bridge import BridgeNetwork
+from hostagent.network.driver import Driver
 from hostagent.network.network import DEFAULT_PREFIX, Network
 
 Order = tuple[bool, bool, str]
@@ -31,7 +31,7 @@ class Placed:
     """An interface on a bridge; `network` is None for the default one."""
 
     network: Network | None
-    bridge: BridgeNetwork
+    bridge: Driver
     interface: Interface
 
     @property

@@ -6,20 +6,21 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from hostagent.engine import joined, ports
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.endpoint import NOWHERE, Endpoint, Facts, Placed, facts, next_name, order
 from hostagent.engine.joined import Joined
-from hostagent.errors import EngineError, NotFound, Unsupported
+from hostagent.errors import EngineError, Invalid, NotFound, Unsupported
 from hostagent.model.network import ANY_ADDRESS6, Interface, InterfaceJson, PortBinding
 from hostagent.network import hostsettings
-from hostagent.network.bridge import BridgeNetwork
 from hostagent.network.bridges import Bridges
+from hostagent.network.driver import Driver
 from hostagent.network.network import Network
 from hostagent.network.relay import Relays, Way
+from hostagent.wire import EndpointIPAMConfig
 
 log = logging.getLogger(__name__)
 
@@ -79,22 +80,25 @@ class Endpoints:
 
     def place(self, container: Container, network: Network | None, asked: Joined | None, name: str) -> Placed:
         """Lease an address there. Denied in Docker's words when the wanted one is another's."""
+        settings = asked.settings if asked else joined.only(container)
+        ipam = settings.ipam_config or EndpointIPAMConfig()
+        link_local = [_link_local(text) for text in ipam.link_local_ips]
+        bridge: Driver
         if network is None:
-            bridge = self._bridges.default
-            return Placed(None, bridge, bridge.allocate(container.id, _wanted_mac(container), name))
+            bridge, mac = self._bridges.default, _wanted_mac(container)
+            return Placed(None, bridge, bridge.allocate(container.id, mac, name, link_local=link_local))
         bridge = self._bridges.bridge(network.id)
-        settings = asked.settings if asked else None
-        ipam = settings.ipam_config if settings else None
-        address = IPv4Address(ipam.ipv4_address) if ipam and ipam.ipv4_address else None
-        address6 = IPv6Address(ipam.ipv6_address) if ipam and ipam.ipv6_address else None
-        mac = (settings.mac_address if settings else "") or _main_mac(container, network)
-        return Placed(network, bridge, bridge.allocate(container.id, mac or None, name, address, address6))
+        address = IPv4Address(ipam.ipv4_address) if ipam.ipv4_address else None
+        address6 = IPv6Address(ipam.ipv6_address) if ipam.ipv6_address else None
+        mac = settings.mac_address or _main_mac(container, network) or None
+        interface = bridge.allocate(container.id, mac, name, address, address6, link_local)
+        return Placed(network, bridge, interface)
 
     def bind(self, container: Container, first: Placed) -> tuple[tuple[PortBinding, ...], tuple[int, ...]]:
         """Hold the host's ports for a container whose first network is this one; nothing on an internal one."""
         bound: list[PortBinding] = []
         held: list[int] = []
-        if first.internal:
+        if first.internal or not first.bridge.publishes:
             return (), ()
         address = first.network.binding if first.network else ""
         try:
@@ -170,12 +174,12 @@ class Endpoints:
         if ways:
             self._relays.open(container.id, ways)
 
-    def unpublish(self, container: Container, bridge: BridgeNetwork) -> None:
+    def unpublish(self, container: Container, bridge: Driver) -> None:
         """Its ports lead there no more."""
         bridge.unpublish(container.id)
         self._relays.close(container.id)
 
-    def withdraw(self, container: Container, bridge: BridgeNetwork) -> None:
+    def withdraw(self, container: Container, bridge: Driver) -> None:
         """Take it off one bridge."""
         bridge.unpublish(container.id)
         shared = any(guest.state.running for guest in self._containers.guests(container))
@@ -185,6 +189,7 @@ class Endpoints:
     def adopt(self, container: Container) -> None:
         """A container that ran on while the daemon was away has its leases and its ports still."""
         placed: list[Placed] = []
+        bridge: Driver
         if container.state.ip or (container.networks is None and joined.on_default_bridge(container)):
             bridge = self._bridges.default
             placed.append(Placed(None, bridge, bridge.allocate(container.id)))
@@ -204,6 +209,14 @@ class Endpoints:
                 self._relay(container, endpoint.outward.interface, bindings)
             except OSError as error:
                 log.error("container %s: its IPv6 ports are not served: %s", container.id[:12], error)
+
+
+def _link_local(text: str) -> str:
+    """As CIDR, as Docker sets it."""
+    address = ip_address(text)
+    if not address.is_link_local:
+        raise Invalid(f"invalid link local IP address: {text}")
+    return f"{address}/{16 if address.version == 4 else 64}"
 
 
 def _wanted_mac(container: Container) -> str | None:

@@ -27,6 +27,8 @@ class Joined(msgspec.Struct, frozen=True, omit_defaults=True):
     network_id: str
     name: str
     settings: EndpointSettings = EndpointSettings()
+    kind: str = "bridge"
+    """The driver of a user's network."""
 
     @property
     def predefined(self) -> bool:
@@ -34,7 +36,7 @@ class Joined(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def driver(self) -> str:
-        return {"host": "host", "none": "null"}.get(self.name, "bridge")
+        return {"host": "host", "none": "null"}.get(self.name, self.kind)
 
 
 class Attached(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -65,12 +67,14 @@ def of(container: Container) -> tuple[Joined, ...]:
     if container.networks is not None:
         return container.networks
     mode = container.host.network_mode
-    if mode not in PREDEFINED:
-        return ()
+    return (Joined(network_id(mode), mode, only(container)),) if mode in PREDEFINED else ()
+
+
+def only(container: Container) -> EndpointSettings:
+    """What was asked for on the one network of a container without a list."""
     networking = container.config.networking_config
     endpoints = (networking.endpoints_config if networking else None) or {}
-    settings = endpoints.get(mode) or endpoints.get("default") or EndpointSettings()
-    return (Joined(network_id(mode), mode, settings),)
+    return endpoints.get(container.host.network_mode) or endpoints.get("default") or EndpointSettings()
 
 
 def on_default_bridge(container: Container) -> bool:

@@ -41,7 +41,7 @@ def settle(bridges: Bridges, body: ContainerCreate, mode: str) -> tuple[Joined, 
     found = [_joined(bridges, name, settings) for name, settings in endpoints.items()]
     main = None if mode in PREDEFINED else find(bridges, mode)
     if main is not None and main.id not in [each.network_id for each in found]:
-        found.insert(0, Joined(main.id, main.name))
+        found.insert(0, Joined(main.id, main.name, kind=main.driver))
     if not found or ([each.name for each in found] == [mode] and mode in PREDEFINED):
         return None
     names = [each.name for each in found]
@@ -71,7 +71,7 @@ def _joined(bridges: Bridges, name: str, settings: EndpointSettings | None) -> J
         raise Invalid(f"invalid config for network {name}: {error}") from None
     if network is None:
         return Joined(network_id(name), name, settings)
-    return Joined(network.id, network.name, settings)
+    return Joined(network.id, network.name, settings, network.driver)
 
 
 def asked(settings: EndpointSettings | None) -> EndpointSettings:
@@ -101,8 +101,6 @@ def check(network: Network | None, settings: EndpointSettings) -> None:
         raise Invalid(f"invalid MAC address {settings.mac_address}")
     if errors:
         raise Invalid("invalid endpoint settings:\n" + together(errors))
-    if ipam.link_local_ips:
-        raise Unsupported("link-local addresses of containers are not built yet in this engine")
     for option in settings.driver_opts or {}:
         if option.startswith("com.docker.network."):
             raise Unsupported(f"the endpoint option {option} is not built in this engine: leave it out")

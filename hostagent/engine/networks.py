@@ -106,7 +106,7 @@ class Networks:
         return bool(self._bridges.bridge(network).holders())
 
     def _publish(self, action: str, network: Network) -> None:
-        self._events.publish("network", action, network.id, {"name": network.name, "type": "bridge"})
+        self._events.publish("network", action, network.id, {"name": network.name, "type": network.driver})
 
     def _on(self, network: str) -> dict[str, wire.EndpointResource]:
         return {
@@ -159,6 +159,7 @@ def _wire(network: Network) -> wire.Network:
         id=network.id,
         created=timestamp(network.created_ns),
         ipam=replace(ipam, driver=ipam.driver or "default"),
+        driver=network.driver,
         enable_ipv6=network.ipv6 is not None,
         internal=network.internal,
         attachable=network.attachable,

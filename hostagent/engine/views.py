@@ -17,6 +17,7 @@ from hostagent.wire import (
     EndpointSettings,
     NetworkSettings,
     Port,
+    PortMap,
     SummaryHostConfig,
     SummaryNetworkSettings,
 )
@@ -154,7 +155,7 @@ def _network(container: Container) -> NetworkSettings:
     return NetworkSettings(
         sandbox_id=container.id if running else "",
         sandbox_key=f"/proc/{state.pid}/ns/net" if running else "",
-        ports=ports.port_map(container.config.exposed_ports, state.ports) if running else {},
+        ports=_ports(container) if running else {},
         endpoint_id=endpoint.endpoint_id,
         gateway=endpoint.gateway,
         ip_address=endpoint.ip_address,
@@ -162,3 +163,10 @@ def _network(container: Container) -> NetworkSettings:
         mac_address=endpoint.mac_address,
         networks=networks,
     )
+
+
+def _ports(container: Container) -> PortMap:
+    """Only a bridge knows of ports, exposed or published."""
+    if not any(each.driver == "bridge" for each in joined.of(container)):
+        return {}
+    return ports.port_map(container.config.exposed_ports, container.state.ports)

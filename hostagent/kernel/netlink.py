@@ -43,6 +43,8 @@ IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS = 29, 8
 IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE = 4, 5, 4
 IFLA_BRPORT_ISOLATED = 33
+IFLA_LINK, IFLA_MACVLAN_MODE = 5, 1
+MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 IFA_F_NODAD = 0x02
 IFF_UP = 1
@@ -129,6 +131,27 @@ def new_veth(host_name: str, bridge_index: int, interface: Interface, netns_fd: 
     peer += attribute(IFLA_NET_NS_FD, netns_fd)
     body = _link_header() + attribute(IFLA_IFNAME, host_name) + attribute(IFLA_MTU, interface.mtu)
     body += attribute(IFLA_MASTER, bridge_index) + _link_info("veth", attribute(VETH_INFO_PEER, peer))
+    return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
+
+
+def new_pair(name: str, peer_name: str) -> Message:
+    """A veth pair with both ends here, down. EEXIST when a name is taken."""
+    peer = _link_header() + attribute(IFLA_IFNAME, peer_name)
+    body = _link_header() + attribute(IFLA_IFNAME, name)
+    return Message(
+        RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body + _link_info("veth", attribute(VETH_INFO_PEER, peer))
+    )
+
+
+def new_macvlan(parent: int, mode: str, interface: Interface, netns_fd: int) -> Message:
+    """`interface` in the namespace of `netns_fd`, down, on the parent of that index here; `mode` is of MACVLAN_MODES.
+
+    EOPNOTSUPP on a kernel without macvlan, EBUSY when something else has all packets of the parent.
+    """
+    body = _link_header() + attribute(IFLA_IFNAME, interface.name)
+    body += attribute(IFLA_ADDRESS, mac_bytes(interface.mac)) + attribute(IFLA_MTU, interface.mtu)
+    body += attribute(IFLA_LINK, parent) + attribute(IFLA_NET_NS_FD, netns_fd)
+    body += _link_info("macvlan", attribute(IFLA_MACVLAN_MODE, MACVLAN_MODES[mode]))
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
 
 

@@ -12,21 +12,21 @@ import errno
 import hashlib
 import re
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Network
 
 from hostagent.errors import Conflict, EngineError, Invalid, Unavailable
 from hostagent.kernel import netlink, netlink_socket
 from hostagent.model.network import Interface, PortBinding
 from hostagent.network import hostsettings, ipam, ruleset
-from hostagent.network.ipam6 import Leases6, Pool6
+from hostagent.network.driver import Driver
+from hostagent.network.ipam6 import Pool6
 from hostagent.network.ports import PortReserver
 from hostagent.network.published import PublishedPorts
 from hostagent.network.tables import Tables
 from hostagent.statedb.database import Database
 
-INTERFACE = "eth0"  # the name inside the container
 USUAL_MTU = 1500
 
 # Interfaces with these prefixes on the host are ours: in use, and waiting for the kernel to delete them.
@@ -58,13 +58,15 @@ class Plan:
     """The containers may not talk to each other."""
 
 
-class BridgeNetwork:
+class BridgeNetwork(Driver):
     """One bridge with its containers, in the network namespace in which it was made.
 
     `subnet` None lets it choose one that the host does not route elsewhere, and keep it. Unavailable when
     nftables is missing. `tables` is shared with other bridges. `close` gives the sockets back and changes nothing
     on the host.
     """
+
+    publishes = True
 
     def __init__(
         self,
@@ -79,12 +81,10 @@ class BridgeNetwork:
             raise Invalid(
                 f"bridge name {bridge_name!r}: give up to 15 small letters, digits, - and _, a letter first"
             )
+        super().__init__(db, bridge_name, plan.pool if plan else None, plan.pool6 if plan else None)
         self._bridge = bridge_name
         self._wanted_subnet = subnet
         self._plan = plan
-        self._leases = ipam.Leases(db, bridge_name, plan.pool if plan else None)
-        self._pool6 = plan.pool6 if plan else None
-        self._leases6 = Leases6(db, bridge_name, self._pool6) if self._pool6 else None
         self._route = netlink.Socket()
         shared = tables or Tables()
         self._own_tables = None if tables else shared
@@ -103,21 +103,7 @@ class BridgeNetwork:
 
     @property
     def mtu(self) -> int:
-        """Bytes, of its interfaces."""
         return self._mtu
-
-    @property
-    def subnet(self) -> IPv4Network:
-        """The bridge's subnet. Unavailable before the first `ensure`."""
-        found = self._leases.subnet()
-        if found is None:
-            raise Unavailable(f"the bridge {self._bridge} is not set up yet")
-        return found
-
-    @property
-    def gateway(self) -> str:
-        """The bridge's address in its subnet, which is the containers' default gateway."""
-        return str(self._leases.gateway(self.subnet))
 
     def interface_on_host(self, container_id: str) -> str:
         """The name of a container's end on the host."""
@@ -143,10 +129,9 @@ class BridgeNetwork:
             network = self._plan.pool.subnet
         else:
             network = self._settle_subnet(routes, bridge.index if bridge is not None else 0)
-        self._leases.set_subnet(network)
-        if self._leases6:
+        if self._pool6:
             hostsettings.need_ipv6()
-            self._leases6.prepare()
+        self._keep_addresses(network)
         self._mtu = (self._plan.mtu if self._plan else 0) or _uplink_mtu(links, routes)
         self._index = self._ensure_bridge(bridge, network)
         hostsettings.forward_ipv4(self._bridge)
@@ -159,7 +144,7 @@ class BridgeNetwork:
         self._install()
 
     def _install(self) -> None:
-        self._ports.install(self.subnet, *([self._pool6.subnet] if self._pool6 else []))
+        self._ports.install(*self.subnets)
 
     def _settle_subnet(self, routes: Sequence[netlink.Route], own_index: int) -> IPv4Network:
         foreign = [
@@ -228,11 +213,10 @@ class BridgeNetwork:
         self._leases.forget_bridge()
         self._index = 0
 
-    def reconcile(self, live_container_ids: Iterable[str]) -> None:
+    def reconcile(self, live_container_ids: Collection[str]) -> None:
         """Drop the leases, ports and veths of all containers but these, then `ensure`."""
         live = set(live_container_ids)
-        for container_id in self._leases.holders() - live:
-            self.release(container_id)
+        self._keep_only(live)
         self._ports.keep_only(live)
         self.ensure()
         keep = {self.interface_on_host(container_id) for container_id in live}
@@ -254,55 +238,6 @@ class BridgeNetwork:
             self._route.request(*(netlink.delete_link(name) for name in part), ignore={errno.ENODEV})
 
     # --- endpoints ---
-
-    def allocate(
-        self,
-        container_id: str,
-        mac: str | None = None,
-        name: str = INTERFACE,
-        wanted: IPv4Address | None = None,
-        wanted6: IPv6Address | None = None,
-    ) -> Interface:
-        """The interface that the container is to have; the same one each time until `release`.
-
-        `wanted` and `wanted6` are addresses of its subnets. Invalid for a MAC that is none, Unavailable when a subnet
-        is full, Denied when the wanted address is another's.
-        """
-        if mac is not None:
-            try:
-                group = netlink.mac_bytes(mac)[0] & 1
-            except ValueError as error:
-                raise Invalid(f"invalid MAC address: {error}") from error
-            if group:
-                raise Invalid(f"invalid MAC address: {mac} is a group address: make the first octet even")
-        lease = self._leases.take(container_id, mac, wanted)
-        network = self.subnet
-        addresses, gateway6 = [f"{lease.address}/{network.prefixlen}"], None
-        if self._pool6 and self._leases6:
-            try:
-                addresses.append(self._pool6.cidr(self._leases6.take(container_id, wanted6)))
-            except BaseException:
-                self._leases.drop(container_id)
-                raise
-            gateway6 = str(self._pool6.gateway)
-        return Interface(
-            name=name,
-            mac=lease.mac,
-            addresses=tuple(addresses),
-            gateway=str(self._leases.gateway(network)),
-            mtu=self._mtu,
-            gateway6=gateway6,
-        )
-
-    def holders(self) -> set[str]:
-        """The IDs of the containers that have an address."""
-        return self._leases.holders()
-
-    def release(self, container_id: str) -> None:
-        """Free the container's addresses; no error when it has none."""
-        self._leases.drop(container_id)
-        if self._leases6:
-            self._leases6.drop(container_id)
 
     def connect(self, container_id: str, interface: Interface, netns_fd: int) -> str:
         """Put `interface` into the namespace and its other end on the bridge; returns the name of that end.

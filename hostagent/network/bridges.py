@@ -1,4 +1,4 @@
-"""All bridge networks of this host: the default one, and those that users defined, by ID and name.
+"""All networks of this host that carry containers: the default bridge, and those that users defined, by ID and name.
 
 Rows in SQLite are what was asked for; the bridges and their tables follow from them and are made again at the
 engine's start.
@@ -12,11 +12,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import msgspec
 
-from hostagent.errors import Conflict, Denied, EngineError, NotFound
+from hostagent.errors import Conflict, Denied, EngineError, NotFound, Unsupported
 from hostagent.kernel import netlink
 from hostagent.network import addressing, ipam, network, ruleset
 from hostagent.network.bridge import BridgeNetwork, Plan
+from hostagent.network.driver import Driver
 from hostagent.network.ipam6 import Pool6
+from hostagent.network.macvlan import MacvlanNetwork, MacvlanPlan
 from hostagent.network.network import Network
 from hostagent.network.tables import Tables
 from hostagent.statedb.database import Database
@@ -34,7 +36,7 @@ class Bridges:
         self._tables = tables
         self._table = table
         self._networks: dict[str, Network] = {}
-        self._bridges: dict[str, BridgeNetwork] = {}
+        self._bridges: dict[str, Driver] = {}
         for row in database.query("SELECT definition FROM networks"):
             self._index(msgspec.json.decode(row["definition"], type=Network))
 
@@ -63,7 +65,7 @@ class Bridges:
             raise NotFound(f"network {reference} not found")
         return matching[0]
 
-    def bridge(self, network_id: str) -> BridgeNetwork:
+    def bridge(self, network_id: str) -> Driver:
         """Of a user's network, by full ID."""
         return self._bridges[network_id]
 
@@ -74,7 +76,10 @@ class Bridges:
             raise Conflict(f"network with name {body.name} already exists")
         subnet6 = self._subnet6(wanted.subnet6) if wanted.enable_ipv6 else None
         made = network.settle(body, wanted, network_id, created_ns, self._subnet(wanted.subnet), subnet6)
-        self._check_bridge(made)
+        if made.driver == "macvlan":
+            self._check_parent(made)
+        else:
+            self._check_bridge(made)
         bridge = self._index(made)
         try:
             self._database.execute(
@@ -112,25 +117,34 @@ class Bridges:
         for bridge in self._bridges.values():
             bridge.teardown()
 
-    def _index(self, made: Network) -> BridgeNetwork:
+    def _index(self, made: Network) -> Driver:
+        driver = self._macvlan(made) if made.driver == "macvlan" else self._bridge(made)
+        self._networks[made.id] = made
+        self._bridges[made.id] = driver
+        return driver
+
+    def _macvlan(self, made: Network) -> Driver:
+        plan = MacvlanPlan(
+            network_id=made.id,
+            pool=_pool(made),
+            pool6=_pool6(made.ipv6) if made.ipv6 else None,
+            parent=made.parent,
+            mode=made.mode,
+            mtu=made.mtu,
+        )
+        return MacvlanNetwork(self._database, plan)
+
+    def _bridge(self, made: Network) -> Driver:
         plan = Plan(
             network_id=made.id,
-            pool=ipam.Pool(
-                subnet=IPv4Network(made.subnet),
-                gateway=IPv4Address(made.gateway),
-                range=IPv4Network(made.ip_range) if made.ip_range else None,
-                reserved=made.reserved,
-            ),
+            pool=_pool(made),
             pool6=_pool6(made.ipv6) if made.ipv6 else None,
             policy=ruleset.Policy(internal=made.internal, masquerade=made.masquerade and not made.internal),
             mtu=made.mtu,
             isolated=not made.icc,
         )
         table = f"{self._table}-{made.id[:12]}"
-        bridge = BridgeNetwork(self._database, made.bridge, table, plan=plan, tables=self._tables)
-        self._networks[made.id] = made
-        self._bridges[made.id] = bridge
-        return bridge
+        return BridgeNetwork(self._database, made.bridge, table, plan=plan, tables=self._tables)
 
     def _subnet(self, wanted: IPv4Network | None) -> IPv4Network:
         """The wanted one, which may be the host's own affair, or one that neither it nor any network has."""
@@ -151,6 +165,26 @@ class Bridges:
             raise Denied("Pool overlaps with other one on this address space")
         return wanted
 
+    def _check_parent(self, made: Network) -> None:
+        for each in self._networks.values():
+            if each.parent == made.parent:
+                raise EngineError(f"network {each.bridge} is already using parent interface {made.parent}")
+        if made.parent == made.bridge:
+            return  # it makes one of its own
+        with netlink.Socket() as kernel:
+            if kernel.link(made.parent) is not None:
+                return
+        above, dot, number = made.parent.rpartition(".")
+        if not dot:
+            raise EngineError(
+                f"invalid subinterface vlan name {made.parent}, example formatting is eth0.10: the host has no such "
+                "interface"
+            )
+        raise Unsupported(
+            f"the host has no interface {made.parent}, and this engine makes none: "
+            f"ip link add link {above} name {made.parent} type vlan id {number}"
+        )
+
     def _check_bridge(self, made: Network) -> None:
         for each in self._networks.values():
             if each.bridge == made.bridge:
@@ -162,6 +196,15 @@ class Bridges:
             link = kernel.link(made.bridge)
         if link is not None:
             raise Conflict(f"the interface {made.bridge} exists already: choose another name for the bridge")
+
+
+def _pool(made: Network) -> ipam.Pool:
+    return ipam.Pool(
+        subnet=IPv4Network(made.subnet),
+        gateway=IPv4Address(made.gateway),
+        range=IPv4Network(made.ip_range) if made.ip_range else None,
+        reserved=made.reserved,
+    )
 
 
 def _pool6(block: addressing.Block) -> Pool6:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
+from msgspec.structs import replace
 
 from hostagent.errors import Denied, Invalid, NotFound, Unsupported
 from hostagent.network import addressing
 from hostagent.network.addressing import Block
-from hostagent.network.options import ENABLE_IPV6, BridgeOptions, flag
+from hostagent.network.macvlan import island
+from hostagent.network.options import ENABLE_IPV6, BridgeOptions, MacvlanOptions, check_macvlan, flag
 from hostagent.network.options import check as check_options
 from hostagent.wire import IPAM, IPAMConfig, NetworkCreate
 
@@ -19,12 +21,13 @@ DEFAULT_PREFIX = "eth"  # of interfaces' names in containers
 
 
 class Network(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A user-defined bridge network. The addresses are IPv4; `ip_range` is a CIDR inside `subnet` or ""."""
+    """A user-defined network. The addresses are IPv4; `ip_range` is a CIDR inside `subnet` or ""."""
 
     id: str
     name: str
     created_ns: int
     bridge: str
+    """The name of its bridge; of a macvlan network, the key of its leases."""
     subnet: str
     gateway: str
     ip_range: str = ""
@@ -45,6 +48,12 @@ class Network(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its IPv6 subnet; None without IPv6."""
     prefix: str = DEFAULT_PREFIX
     """What the names of containers' interfaces on it begin with."""
+    driver: str = "bridge"
+    """Or "macvlan"."""
+    parent: str = ""
+    """The host's interface that a macvlan network is on."""
+    mode: str = ""
+    """Of a macvlan network."""
     ipam: IPAM = IPAM()
     """As it was asked for."""
     options: dict[str, str] | None = None
@@ -66,7 +75,7 @@ class Wanted:
     ipv4: IPAMConfig | None
     ipv6: IPAMConfig | None
     enable_ipv6: bool
-    options: BridgeOptions
+    options: BridgeOptions | MacvlanOptions
 
     @property
     def subnet(self) -> IPv4Network | None:
@@ -92,7 +101,8 @@ def check(body: NetworkCreate) -> Wanted:
     options = body.options or {}
     enable_ipv6 = flag(options, ENABLE_IPV6, body.enable_ipv6)
     ipv4, ipv6 = addressing.check(ipam.config or (), enable_ipv6)
-    return Wanted(ipv4, ipv6, enable_ipv6, check_options(options))
+    found = check_macvlan(options) if body.driver == "macvlan" else check_options(options)
+    return Wanted(ipv4, ipv6, enable_ipv6, found)
 
 
 def _check_driver(body: NetworkCreate) -> None:
@@ -104,9 +114,9 @@ def _check_driver(body: NetworkCreate) -> None:
         )
     if driver in ("host", "null"):
         raise Denied(f'only one instance of "{driver}" network is allowed')
-    if driver in ("macvlan", "ipvlan"):
-        raise Unsupported(f"the network driver {driver} is not built yet in this engine: use bridge")
-    if driver != "bridge":
+    if driver == "ipvlan":
+        raise Unsupported("the network driver ipvlan is not built in this engine: use macvlan, or bridge")
+    if driver not in ("bridge", "macvlan"):
         raise NotFound(f'plugin "{driver}" not found')
     if body.ingress:
         raise Denied("Ingress network can only be global scope network")
@@ -128,26 +138,35 @@ def settle(
 ) -> Network:
     """The network with everything decided; the subnets are the wanted ones or free ones."""
     ipv4 = addressing.settle(wanted.ipv4, subnet)
-    options = wanted.options
-    return Network(
+    made = Network(
         id=network_id,
         name=body.name,
         created_ns=created_ns,
-        bridge=options.bridge or f"br-{network_id[:12]}",
+        bridge="",
         subnet=ipv4.subnet,
         gateway=ipv4.gateway,
         ip_range=ipv4.ip_range,
         reserved=ipv4.reserved,
         internal=body.internal,
         attachable=body.attachable,
-        mtu=options.mtu,
-        icc=options.icc,
-        masquerade=options.masquerade,
-        binding="" if options.binding == "0.0.0.0" else options.binding,  # noqa: S104 - compared, not bound
+        mtu=wanted.options.mtu,
         own_subnet=ipv4.chosen,
         ipv6=addressing.settle(wanted.ipv6, subnet6) if subnet6 else None,
-        prefix=options.prefix or DEFAULT_PREFIX,
+        prefix=wanted.options.prefix or DEFAULT_PREFIX,
         ipam=body.ipam or IPAM(),
         options=body.options,
         labels=body.labels,
+    )
+    if isinstance(wanted.options, MacvlanOptions):
+        parent = wanted.options.parent or island(network_id)
+        return replace(
+            made, driver="macvlan", bridge=island(network_id), parent=parent, mode=wanted.options.mode
+        )
+    options = wanted.options
+    return replace(
+        made,
+        bridge=options.bridge or f"br-{network_id[:12]}",
+        icc=options.icc,
+        masquerade=options.masquerade,
+        binding="" if options.binding == "0.0.0.0" else options.binding,  # noqa: S104 - compared, not bound
     )

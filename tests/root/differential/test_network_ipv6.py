@@ -19,14 +19,19 @@ ADDRESSES = (
     " | grep -v ff00 | sed s/eth./eth/ | sort"
 )
 SIX = ("network", "create", "--ipv6", "--subnet", "10.77.0.0/24", "--subnet", "fd00:77::/64")
-SHOWN = "{{.EnableIPv6}} {{json .IPAM}} {{range .Containers}} {{.IPv4Address}} {{.IPv6Address}}{{end}}"
+SHOWN = "{{.EnableIPv6}} {{.IPAM.Driver}} {{range .Containers}} {{.IPv4Address}} {{.IPv6Address}}{{end}}"
 SERVE = ("sh", "-c", "echo page >/tmp/index.html; exec httpd -f -h /tmp")
 
 
-def test_addresses_names_and_what_is_shown(same: Same) -> None:
+def test_addresses_names_and_what_is_shown(both: tuple[Engine, Engine], same: Same) -> None:
     same(*SIX, "--gateway", "10.77.0.9", "--gateway", "fd00:77::9", "--aux-address", "x=fd00:77::3", "six")
     same("run", "-d", "--name", "db", "--network", "six", "--ip6", "fd00:77::ff", "busybox", "sleep", "600")
     same("network", "inspect", "-f", SHOWN, "six")
+    # The client itself has the subnets in any order.
+    theirs, ours = (
+        json.loads(engine.ok("network", "inspect", "-f", "{{json .IPAM.Config}}", "six")) for engine in both
+    )
+    assert sorted(ours, key=str) == sorted(theirs, key=str)
     same("run", "-d", "--name", "web", "--network", "six", "--ip", "10.77.0.77", "busybox", "sleep", "600")
     for name in ("db", "web"):
         same("exec", name, "sh", "-c", ADDRESSES)

@@ -16,7 +16,7 @@ from pathlib import Path
 from hostagent.kernel import libc, netlink
 from hostagent.kernel.constants import CLONE_NEWNET
 from hostagent.model.network import Interface
-from hostagent.network.bridge import BridgeNetwork
+from hostagent.network.driver import Driver
 from tests.tools import need
 
 SECONDS = 3.0  # patience of every socket: longer than ARP's first retry
@@ -140,9 +140,9 @@ def arrives(client: Place, server: socket.socket, address: str, port: int, secon
 
 
 class Container(Place):
-    """A namespace on a bridge, as the daemon and init make one."""
+    """A namespace on a network, as the daemon and init make one."""
 
-    def __init__(self, network: BridgeNetwork, container_id: str, mac: str | None = None) -> None:
+    def __init__(self, network: Driver, container_id: str, mac: str | None = None) -> None:
         super().__init__()
         self.id = container_id
         self._network = network
