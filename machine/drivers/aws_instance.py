@@ -45,6 +45,7 @@ _USER_DATA: Final = 16384  # bytes that EC2 takes
 _BOOT_SECONDS: Final = 300.0
 _LIVING: Final = ("pending", "running", "stopping", "stopped")
 _PAUSE: Final = 1.0
+_ECHO_SECONDS: Final = 5.0  # until AWS shows what it was just asked for
 
 
 def user_data(order: Order, plan: Plan) -> bytes:
@@ -175,6 +176,10 @@ def address_of(instance: dict[str, Any], plan_private: bool) -> str:
     return str(instance.get("PrivateIpAddress" if plan_private else "PublicIpAddress") or "")
 
 
+def _ended(instance: dict[str, Any]) -> bool:
+    return instance["State"]["Name"] in ("terminated", "shutting-down")
+
+
 def why_ended(instance: dict[str, Any]) -> str:
     return str(instance.get("StateReason", {}).get("Message", "")) or "AWS does not say why"
 
@@ -219,10 +224,11 @@ class InstanceStep:
         known = {data[INSTANCE]} if INSTANCE in data else set()
         known |= {found["InstanceId"] for found in self._instances.of_order(self.order.id)}
         if not known and _ATTEMPT in data:
-            # It may have been asked for in our last moment, and be on its way.
-            for _ in range(3):
+            # It may have been asked for in our last moment, and not be seen yet.
+            end = time.monotonic() + _ECHO_SECONDS
+            while not known and time.monotonic() < end:
                 time.sleep(_PAUSE)
-                known |= {found["InstanceId"] for found in self._instances.of_order(self.order.id)}
+                known = {found["InstanceId"] for found in self._instances.of_order(self.order.id)}
         for identifier in sorted(known):
             self._instances.terminate(identifier)
             say(f"{identifier} removed")
@@ -232,14 +238,15 @@ class InstanceStep:
         return Instances(self.aws, self.plan.region)
 
     def _obtain(self, machine: Machine, refusals: list[str], say: Say) -> tuple[Machine, dict[str, Any]]:
-        """The instance of this order: the one that there is, or the first that AWS has room for."""
+        """The instance of this order: the one that there is, or the first that AWS has room for.
+
+        One that AWS does not show (yet, or any more) is asked for again by its token: what comes back is the same one.
+        """
         data = machine.driver_data
         found = self._instances.get(data[INSTANCE]) if INSTANCE in data else None
-        if found is None and _ATTEMPT in data:
-            found = next(iter(self._instances.of_order(self.order.id)), None)
-        if found is not None and found["State"]["Name"] not in ("terminated", "shutting-down"):
-            return self._keep(machine, found), found
-        if found is not None or INSTANCE in data:
+        if found is not None:
+            if not _ended(found):
+                return machine, found
             machine = self._begin_anew(machine)
         attempt = int(machine.driver_data.get(_ATTEMPT, "0"))
         for number in range(attempt, len(self.plan.candidates)):
@@ -251,6 +258,8 @@ class InstanceStep:
             except Refused as error:
                 refusals.append(f"{candidate}: {error} ({error.code})")
                 continue
+            if _ended(instance):
+                return self._obtain(self._begin_anew(machine), refusals, say)
             return self._keep(machine, instance), instance
         # The next create has to try all of them.
         self._recorded(machine, {_ATTEMPT: "0"})

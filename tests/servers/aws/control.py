@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+UNSEEN_SECONDS: Final = 0.15  # of an instance that has just been made
 
 
 @dataclass

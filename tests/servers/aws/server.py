@@ -78,8 +78,23 @@ class Front:
             control.refusals = [Refusal(**item) for item in asked["refusals"]]
         if asked.get("settle"):
             self._strict.wait()
+            self._strict.show()
+        if asked.get("reset"):
+            self._strict.wait()
+            self._reset()
         with self.lock:
             return {"everything": everything(), "calls": control.calls}
+
+    def _reset(self) -> None:
+        """As new: nothing is in the account, nothing is refused."""
+        from moto.ec2.models import ec2_backends
+
+        with self.lock:
+            for name, value in vars(Control()).items():
+                setattr(self._control, name, value)
+            for regions in ec2_backends.values():
+                for backend in regions.values():
+                    backend.reset()
 
 
 def _plain(start: Start, data: bytes, status: str = "200 OK", kind: str = "text/plain") -> Iterable[bytes]:

@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from moto.core.exceptions import ServiceException
 from moto.ec2.models import EC2Backend, ec2_backends
@@ -23,10 +23,8 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.instances import Instance
 
 from tests.servers.aws.answers import ROOT_GB
-from tests.servers.aws.control import Control
+from tests.servers.aws.control import UNSEEN_SECONDS, Control
 from tests.servers.aws.hosts import Hosts
-
-UNSEEN_SECONDS: Final = 0.3
 
 
 class Refused(ServiceException):
@@ -127,6 +125,10 @@ class Strict:
 
     def _seen(self, identifier: str) -> bool:
         return time.monotonic() > self._made.get(identifier, 0) + UNSEEN_SECONDS
+
+    def show(self) -> None:
+        """What was made is seen from now on."""
+        self._made.clear()
 
     def _refresh(self, backend: Any) -> None:
         """A host that has powered itself off is stopped, or ended."""
