@@ -4,7 +4,7 @@ A driver says what it can do (`abilities`) and gives the visible steps that make
 and prints nothing: the workflow runs its steps, saves the record after each, and reports. A driver whose hosts
 live in somebody's account has an `account` too (machine.drivers.account).
 
-tests/drivers holds the suite that every driver passes.
+tests/root/drivers holds the suite that every driver passes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ State = Literal["running", "stopped", "absent", "unknown"]
 Ask = Callable[[str], bool]  # a question to whoever watches, answered by yes or no; no when nobody does
 Say = Callable[[str], None]  # a few words on what a step is doing now, for whoever watches
 
-# One line per driver: a name and the module whose `driver()` makes it (imported when it is asked for).
+# Other people's drivers are found by this group of entry points (packaging.python.org, "Entry points specification"):
+# a name, and a function that takes the Store and returns the Driver.
+ENTRY_POINTS: Final = "pymachine.drivers"
+# One line per driver of ours: a name and the module whose `driver()` makes it (imported when it is asked for).
 DRIVERS: Final = {
     "aws": "machine.drivers.aws",
     "local": "machine.drivers.local",
@@ -133,7 +136,13 @@ class Driver(Protocol):
 def get(name: str, store: Store) -> Driver:
     """The driver called `name`; raises Usage naming those that there are."""
     module = DRIVERS.get(name)
-    if module is None:
-        raise Usage(f'there is no driver "{name}". There is: {", ".join(sorted(DRIVERS))}')
-    made: Driver = importlib.import_module(module).driver(store)
-    return made
+    if module is not None:
+        make: Callable[[Store], Driver] = importlib.import_module(module).driver
+        return make(store)
+    from importlib.metadata import entry_points
+
+    theirs = entry_points(group=ENTRY_POINTS)
+    if name not in theirs.names:
+        raise Usage(f'there is no driver "{name}". There is: {", ".join(sorted({*DRIVERS, *theirs.names}))}')
+    make = theirs[name].load()
+    return make(store)

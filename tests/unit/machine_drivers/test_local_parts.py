@@ -166,6 +166,19 @@ def test_the_laptops_own_things_are_out_of_reach() -> None:
     }
 
 
+def test_a_driver_of_somebodys_own_is_found_by_its_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "theirs-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[pymachine.drivers]\ntheirs = machine.drivers.ssh:driver\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert base.get("theirs", Store(tmp_path)).name == "ssh"
+    with pytest.raises(Usage, match="aws, local, ssh, theirs"):
+        base.get("ours", Store(tmp_path))
+
+
 def test_an_unknown_driver_names_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(Usage, match=r'no driver "azure"\. There is: aws, local'):
         base.get("azure", Store(tmp_path))
