@@ -45,6 +45,7 @@ from hostagent.engine.naming import Naming
 from hostagent.engine.networks import Networks
 from hostagent.engine.oomwatch import OomWatch
 from hostagent.engine.pausing import Pausing
+from hostagent.engine.portwarnings import PortWarnings
 from hostagent.engine.reconcile import Reconciler
 from hostagent.engine.resolvers import Resolvers
 from hostagent.engine.roots import Roots
@@ -68,7 +69,10 @@ from hostagent.kernel.cgroup_support import support
 from hostagent.model.reference import DEFAULT_DOMAIN
 from hostagent.network.bridge import BridgeNetwork
 from hostagent.network.bridges import Bridges
+from hostagent.network.firewall import Firewall
+from hostagent.network.guard import Guard
 from hostagent.network.relay import Relays
+from hostagent.network.ruleset import Policy
 from hostagent.network.tables import Tables
 from hostagent.registry.config import RegistryConfig
 from hostagent.statedb.database import Database
@@ -109,7 +113,11 @@ async def serve(options: Options) -> None:
     images = ImageService(options.root, database, registries, events.publish)
     images.recover()
     tables = Tables()
-    bridge = BridgeNetwork(database, options.bridge, options.bridge, options.subnet or None, tables=tables)
+    bridge = BridgeNetwork(
+        *(database, options.bridge, options.bridge, options.subnet or None),
+        tables=tables,
+        policy=Policy(metadata=options.metadata),
+    )
     bridge.ensure()
     bridges = Bridges(database, bridge, tables, options.bridge)
     shims_cgroup = f"{options.cgroup_parent}/shims"
@@ -124,6 +132,8 @@ async def serve(options: Options) -> None:
     bundles = Bundles(containers, links, images, filters, options.cgroup_parent, remapping)
     relays = Relays()
     endpoints = Endpoints(bridges, containers, relays)
+    firewall = Firewall(tables, options.bridge)
+    port_warnings = PortWarnings(endpoints, firewall)
     resolvers = Resolvers(Naming(containers, bridges), bridges)
     volume_store = VolumeStore(options.root, database, remove_tree, remapping.root if remapping else (0, 0))
     volumes = Volumes(volume_store, containers, events)
@@ -159,6 +169,7 @@ async def serve(options: Options) -> None:
             registries.mirrors_of(DEFAULT_DOMAIN),
             options.insecure,
             options.log_driver,
+            port_warnings,
         ),
         limits,
         links,
@@ -166,6 +177,7 @@ async def serve(options: Options) -> None:
         container_volumes,
         Logs(watch, LogConfig(type=options.log_driver, config=options.log_options)),
         bridges,
+        port_warnings,
     )
     reconciler = Reconciler(containers, lifecycle, launcher, bundles, endpoints, execs, containers_directory)
     launcher.ensure()
@@ -173,6 +185,7 @@ async def serve(options: Options) -> None:
     # On a full disk later, when others may live.
     later.run("network", options.bridge, lambda: bridge.reconcile(containers.alive()))
     later.run("networks", options.bridge, lambda: bridges.reconcile(containers.alive()))
+    guard = Guard(options.bridge, bridges.repair)
     crews = CrewPool()
     files = Copying(containers, Roots(images, mounted), events, crews)
     oom_watch = OomWatch(containers, bundles, events)
@@ -225,6 +238,8 @@ async def serve(options: Options) -> None:
     await lifecycle.close()
     resolvers.close()
     relays.close_all()
+    guard.close()
+    firewall.close()
     watch.close()
     later.close()
     launcher.close()

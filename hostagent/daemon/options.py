@@ -13,7 +13,18 @@ from hostagent.errors import Invalid
 
 CONFIG = "/etc/pymachine/daemon.json"
 KNOWN_KEYS = frozenset(
-    {"builder", "registry-mirrors", "insecure-registries", "bip", "log-driver", "log-opts", "userns-remap"}
+    {
+        *(
+            "builder",
+            "registry-mirrors",
+            "insecure-registries",
+            "bip",
+            "log-driver",
+            "log-opts",
+            "userns-remap",
+        ),
+        "allow-metadata",
+    }
 )
 
 
@@ -35,6 +46,8 @@ class Options:
     """"", "default", USER or USER:GROUP."""
     build_cache: int
     """Bytes of build steps that are kept; 0 is no limit, -1 a tenth of the disk."""
+    metadata: bool
+    """Containers of the default bridge may ask the cloud's metadata service."""
     debug: bool
 
 
@@ -63,6 +76,11 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument(
         "--log-opt", action="append", default=[], metavar="NAME=VALUE", help="for that driver"
     )
+    parser.add_argument(
+        "--allow-metadata",
+        action="store_true",
+        help="let containers of the default bridge ask the cloud's metadata service",
+    )
     parser.add_argument("--config", type=Path, default=Path(CONFIG), help=f"JSON file (default {CONFIG})")
     parser.add_argument("--debug", action="store_true")
     given = parser.parse_args(arguments)
@@ -80,6 +98,7 @@ def parse(arguments: Sequence[str]) -> Options:
         log_options={**_texts(file, "log-opts"), **_pairs(given.log_opt)},
         userns_remap=given.userns_remap or str(file.get("userns-remap", "")),
         build_cache=_build_cache(file),
+        metadata=given.allow_metadata or _truth(file, "allow-metadata"),
         debug=given.debug,
     )
 
@@ -102,6 +121,13 @@ def _strings(file: dict[str, object], key: str) -> list[str]:
     value = file.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise Invalid(f"{key} must be a list of strings")
+    return value
+
+
+def _truth(file: dict[str, object], key: str) -> bool:
+    value = file.get(key, False)
+    if not isinstance(value, bool):
+        raise Invalid(f"{key} must be true or false")
     return value
 
 

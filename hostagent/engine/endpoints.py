@@ -71,6 +71,15 @@ class Endpoints:
                 found.append((None, each))
         return sorted(found, key=lambda pair: order(pair[0]))
 
+    def publishing_bridge(self, container: Container) -> str | None:
+        """The name of the bridge that its ports would lead to; None when they lead nowhere."""
+        for network, _ in self._wanted(container)[:1]:
+            if network is None:
+                return self._bridges.default_name
+            if not network.internal and self._bridges.bridge(network.id).publishes:
+                return network.bridge
+        return None
+
     def _network(self, each: Joined) -> Network:
         """By its ID, or one that has got its name since."""
         try:

@@ -41,6 +41,7 @@ from hostagent.engine.limits import Limits
 from hostagent.engine.links import Links
 from hostagent.engine.links import settle as settle_links
 from hostagent.engine.logs import Logs
+from hostagent.engine.portwarnings import PortWarnings
 from hostagent.engine.remap import Remap
 from hostagent.engine.system import System
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound, NotModified
@@ -74,6 +75,7 @@ class Engine:
         volumes: ContainerVolumes,
         logs: Logs,
         bridges: Bridges,
+        port_warnings: PortWarnings,
     ) -> None:
         self._containers = containers
         self._lifecycle = lifecycle
@@ -87,6 +89,7 @@ class Engine:
         self._volumes = volumes
         self._logs = logs
         self._bridges = bridges
+        self._port_warnings = port_warnings
 
     # -- create, show
 
@@ -136,7 +139,7 @@ class Engine:
             await self._volumes.abandon(container)
             raise
         self._events.publish("container", "create", container.id, container.event_attributes())
-        warnings = list(checked.warnings)
+        warnings = [*checked.warnings, *self._port_warnings.of(container)]
         if mode == "host" and host.port_bindings:
             warnings.append("Published ports are discarded when using host network mode")
         return wire.ContainerCreated(id=container.id, warnings=warnings)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from hostagent import VERSION
 from hostagent.engine import logdrivers
 from hostagent.engine.container import Container
+from hostagent.engine.portwarnings import PortWarnings
 from hostagent.engine.timestamps import timestamp
 from hostagent.kernel.cgroup_support import Support
 from hostagent.volume.volume import LOCAL
@@ -66,6 +67,7 @@ class System:
         mirrors: Sequence[str],
         insecure: Sequence[str],
         log_driver: str,
+        port_warnings: PortWarnings,
     ) -> None:
         self._root = root
         self._id = engine_id
@@ -73,6 +75,7 @@ class System:
         self._mirrors = list(mirrors)
         self._insecure = list(insecure)
         self._log_driver = log_driver
+        self._port_warnings = port_warnings
 
     @staticmethod
     def version() -> Version:
@@ -114,6 +117,7 @@ class System:
         warnings = limit_warnings(can)
         if not forwarding:
             warnings.append("WARNING: IPv4 forwarding is disabled")
+        warnings += self._port_warnings.general()
         return Info(
             id=self._id,
             containers=len(states),

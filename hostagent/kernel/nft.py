@@ -19,6 +19,8 @@ LIBRARY = "libnftables.so.1"
 # linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h
 NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN, NFT_MSG_GETGEN, NFTA_GEN_ID = 10, 15, 16, 1
 
+NFT_CTX_OUTPUT_JSON = 1 << 4  # nftables/libnftables.h
+
 _SHOWN = 600  # characters of libnftables' complaint that we pass on: it repeats the whole command
 
 
@@ -39,6 +41,8 @@ def _load() -> ctypes.CDLL:
     library.nft_ctx_free.argtypes, library.nft_ctx_free.restype = [context], None
     library.nft_run_cmd_from_buffer.argtypes = [context, text]
     library.nft_ctx_buffer_output.argtypes = library.nft_ctx_buffer_error.argtypes = [context]
+    library.nft_ctx_output_set_flags.argtypes = [context, ctypes.c_uint]
+    library.nft_ctx_output_set_flags.restype = None
     for buffer in (library.nft_ctx_get_output_buffer, library.nft_ctx_get_error_buffer):
         buffer.argtypes, buffer.restype = [context], text
     return library
@@ -50,11 +54,14 @@ class Nft:
     Unavailable when the library or the kernel's nf_tables is missing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, json: bool = False) -> None:
+        """`json`: what `run` gives is JSON (libnftables-json(5)); commands stay text."""
         self._library = _load()
         self._context = self._library.nft_ctx_new(0)
         if not self._context:
             raise Unavailable("libnftables gives no context: is nf_tables in the kernel?")
+        if json:
+            self._library.nft_ctx_output_set_flags(self._context, NFT_CTX_OUTPUT_JSON)
         self._library.nft_ctx_buffer_output(self._context)
         self._library.nft_ctx_buffer_error(self._context)
         self._socket = netlink_socket.Socket(netlink_socket.NETLINK_NETFILTER)

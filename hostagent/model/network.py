@@ -99,6 +99,11 @@ class PortBinding:
         return self.host_ip in ("", ANY_ADDRESS, ANY_ADDRESS6)
 
     @property
+    def loopback(self) -> bool:
+        """True when only the host itself is to reach it."""
+        return self.host_ip.startswith("127.") or self.host_ip == "::1"
+
+    @property
     def ipv6(self) -> bool:
         return ":" in self.host_ip
 

@@ -62,8 +62,8 @@ class BridgeNetwork(Driver):
     """One bridge with its containers, in the network namespace in which it was made.
 
     `subnet` None lets it choose one that the host does not route elsewhere, and keep it. Unavailable when
-    nftables is missing. `tables` is shared with other bridges. `close` gives the sockets back and changes nothing
-    on the host.
+    nftables is missing. `tables` is shared with other bridges, `policy` is for one without a plan. `close` changes
+    nothing on the host.
     """
 
     publishes = True
@@ -76,6 +76,7 @@ class BridgeNetwork(Driver):
         subnet: str | None = None,
         plan: Plan | None = None,
         tables: Tables | None = None,
+        policy: ruleset.Policy = ruleset.OPEN,
     ) -> None:
         if plan is None and not re.fullmatch(r"[a-z][a-z0-9_-]{0,14}", bridge_name):
             raise Invalid(
@@ -88,8 +89,7 @@ class BridgeNetwork(Driver):
         self._route = netlink.Socket()
         shared = tables or Tables()
         self._own_tables = None if tables else shared
-        policy = plan.policy if plan else ruleset.OPEN
-        self._ports = PublishedPorts(db, bridge_name, table_name, shared, policy)
+        self._ports = PublishedPorts(db, bridge_name, table_name, shared, plan.policy if plan else policy)
         self._reserver = PortReserver(self._ports.container_with)
         self._index = 0
         self._mtu = USUAL_MTU
@@ -203,6 +203,13 @@ class BridgeNetwork(Driver):
                 self._route.request(netlink.enslave(link.index, self._index), ignore={errno.ENODEV})
                 if self._hairpin:
                     self._route.request(netlink.hairpin(link.name), ignore={errno.ENODEV})
+
+    def repair(self) -> bool:
+        """The table, when somebody else has changed the ruleset."""
+        if self._index == 0 or not self._ports.disturbed():
+            return False
+        self._install()
+        return True
 
     def teardown(self) -> None:
         """Remove the table, the bridge, its veths, and every lease and port; ip_forward stays as it is."""

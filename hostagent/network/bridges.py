@@ -28,10 +28,13 @@ log = logging.getLogger(__name__)
 
 
 class Bridges:
-    """`default` is the bridge network that everybody has; `tables` is what it shares with the others."""
+    """`default` is the bridge network that everybody has, `table` its bridge's name and its table's; `tables` is what
+    it shares with the others.
+    """
 
     def __init__(self, database: Database, default: BridgeNetwork, tables: Tables, table: str) -> None:
         self.default = default
+        self.default_name = table
         self._database = database
         self._tables = tables
         self._table = table
@@ -112,6 +115,11 @@ class Bridges:
             except (EngineError, OSError) as error:
                 log.error("network %s: %s", self._networks[network_id].name, error)
 
+    def repair(self) -> bool:
+        """Write tables anew where somebody else has changed the ruleset; whether one was."""
+        repaired = [each.repair() for each in (self.default, *self._bridges.values())]
+        return any(repaired)
+
     def teardown(self) -> None:
         """Take the bridges and tables of all users' networks out of the kernel; their rows stay."""
         for bridge in self._bridges.values():
@@ -139,7 +147,11 @@ class Bridges:
             network_id=made.id,
             pool=_pool(made),
             pool6=_pool6(made.ipv6) if made.ipv6 else None,
-            policy=ruleset.Policy(internal=made.internal, masquerade=made.masquerade and not made.internal),
+            policy=ruleset.Policy(
+                internal=made.internal,
+                masquerade=made.masquerade and not made.internal,
+                metadata=made.metadata,
+            ),
             mtu=made.mtu,
             isolated=not made.icc,
         )

@@ -66,6 +66,10 @@ class Driver(ABC):
     def reconcile(self, live_container_ids: Collection[str]) -> None:
         """Forget all containers but these, then `ensure`."""
 
+    def repair(self) -> bool:
+        """Put right at once what others may have damaged; whether there was anything."""
+        return False
+
     @abstractmethod
     def teardown(self) -> None:
         """Remove it from the kernel, and its leases."""

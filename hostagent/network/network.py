@@ -44,6 +44,8 @@ class Network(msgspec.Struct, frozen=True, omit_defaults=True):
     """The host's address that ports are published at unless they name one; "" is every address."""
     own_subnet: bool = False
     """The user chose the subnet, and may choose addresses."""
+    metadata: bool = False
+    """Its containers may ask the cloud's metadata service."""
     ipv6: Block | None = None
     """Its IPv6 subnet; None without IPv6."""
     prefix: str = DEFAULT_PREFIX
@@ -167,6 +169,7 @@ def settle(
         made,
         bridge=options.bridge or f"br-{network_id[:12]}",
         icc=options.icc,
+        metadata=options.metadata,
         masquerade=options.masquerade,
         binding="" if options.binding == "0.0.0.0" else options.binding,  # noqa: S104 - compared, not bound
     )

@@ -16,6 +16,7 @@ _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 _BINDING = "com.docker.network.bridge.host_binding_ipv4"
 _PREFIX = "com.docker.network.container_iface_prefix"
 ENABLE_IPV6 = "com.docker.network.enable_ipv6"
+_METADATA = "pymachine.network.metadata"
 _PARENT, _MODE = "parent", "macvlan_mode"
 _BRIDGE = frozenset({_NAME, _MTU, _ICC, _MASQUERADE, _BINDING, _PREFIX, ENABLE_IPV6})
 _MACVLAN = frozenset({_MTU, _PREFIX, ENABLE_IPV6})
@@ -39,6 +40,8 @@ class BridgeOptions:
     masquerade: bool
     binding: str
     prefix: str
+    metadata: bool
+    """The cloud's metadata service is not kept from containers."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def check(options: Mapping[str, str]) -> BridgeOptions:
         masquerade=flag(options, _MASQUERADE, True),
         binding=_binding(options),
         prefix=_prefix(options),
+        metadata=flag(options, _METADATA, False),
     )
 
 
