@@ -17,6 +17,7 @@ from hostagent.engine import logdrivers
 from hostagent.engine.container import Container
 from hostagent.engine.portwarnings import PortWarnings
 from hostagent.engine.timestamps import timestamp
+from hostagent.kernel import lsm
 from hostagent.kernel.cgroup_support import Support
 from hostagent.volume.volume import LOCAL
 from hostagent.wire import (
@@ -168,7 +169,7 @@ class System:
             containerd_commit=_ABSENT,
             runc_commit=_ABSENT,
             init_commit=_ABSENT,
-            security_options=["name=seccomp,profile=builtin", "name=cgroupns"],
+            security_options=_security_options(),
             warnings=warnings or None,
         )
 
@@ -243,3 +244,9 @@ def _file_system(path: str) -> str:
             if len(point) >= len(best) and (path == point or path.startswith(point.rstrip("/") + "/")):
                 best, kind = point, tail.split()[0]
     return kind
+
+
+def _security_options() -> list[str]:
+    """What stands around every container, in dockerd's order."""
+    apparmor = ["name=apparmor"] if lsm.apparmor_enabled() else []
+    return [*apparmor, "name=seccomp,profile=builtin", "name=cgroupns"]

@@ -17,6 +17,7 @@ from hostagent.kernel import capabilities, libc, lsm
 from hostagent.kernel import constants as c
 from hostagent.kernel.capabilities import CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CapabilitySets
 from hostagent.kernel.identity import setgroups, setresgid, setresuid
+from hostagent.runtime.program import StartError
 from hostagent.runtime.spec import Process, Rlimit
 from hostagent.runtime.users import Identity
 
@@ -204,7 +205,12 @@ def of_user(rights: Rights, uid: int) -> Rights:
 def _label(rights: Rights) -> None:
     """While we are root: /proc/self of a process that is not dumpable belongs to root."""
     if rights.apparmor_profile:
-        lsm.apparmor_on_exec(rights.apparmor_profile)
+        try:
+            lsm.apparmor_on_exec(rights.apparmor_profile)
+        except FileNotFoundError:
+            name = rights.apparmor_profile
+            text = f"unable to apply apparmor profile {name}: it is not loaded: no such file or directory"
+            raise StartError("apparmor", errno.ENOENT, text) from None
     if rights.selinux_label:
         lsm.selinux_on_exec(rights.selinux_label)
 

@@ -25,7 +25,7 @@ SUITE: Final = "bookworm"
 # What Debian's own genericcloud image has beyond priority "important" (which brings iproute2 and nftables).
 PACKAGES: Final = (
     *("linux-image-cloud-amd64", "systemd-sysv", "dbus", "cloud-init", "openssh-server", "python3", "sudo"),
-    *("ca-certificates", "netbase"),
+    *("ca-certificates", "netbase", "apparmor"),
 )
 _OPTIONS: Final = (
     *("--variant=important", "--mode=root", "--format=directory", "--skip=check/empty", "--components=main"),
