@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -16,6 +17,8 @@ from cloud_init.spec import HostSpec, User
 
 # The group whose members may use the engine's socket (the unit file pymachine.socket names it too).
 ENGINE_GROUP = "pymachine"
+# systemd reads unit files anew by itself when one is enabled.
+_ENABLE = ["systemctl", "enable", "--now", "--no-block", "pymachine-end.timer"]
 # Base64 has no "=" but at the end of a line, so that no part can hold it.
 _BOUNDARY = "==pymachine=="
 
@@ -38,6 +41,8 @@ def render(spec: HostSpec) -> str:
             )
         ),
         timesyncd_conf=_json(_template("timesyncd.conf").substitute(servers=servers)),
+        end_files=_end_files(spec),
+        end_commands="" if spec.ends is None else f"\n  - {_json(_ENABLE)}",
     )
 
 
@@ -71,6 +76,20 @@ def packages(release: str) -> tuple[str, ...]:
         raise KeyError(release)
     lines = (line.strip() for line in recipe.read_text().splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def _end_files(spec: HostSpec) -> str:
+    """More of write_files, for a host that ends by itself."""
+    if spec.ends is None:
+        return ""
+    moment = spec.ends.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    units = {
+        "pymachine-end.timer": _template("end.timer").substitute(moment=moment),
+        "pymachine-end.service": _template("end.service").substitute(),
+    }
+    return "".join(
+        f"\n  - path: /etc/systemd/system/{name}\n    content: {_json(text)}" for name, text in units.items()
+    )
 
 
 def _packages(names: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 # A thousand containers on one bridge, each with a shim: what the kernel's defaults are too small for.
@@ -54,3 +55,4 @@ class HostSpec:
     journal_max_use: str = "200M"
     journal_max_file: str = "25M"
     time_servers: tuple[str, ...] = ()
+    ends: datetime | None = None  # when it powers itself off, also when it was off at that moment

@@ -28,7 +28,7 @@ def driver_names(incomplete: str) -> list[str]:
 def create(
     ctx: typer.Context,
     driver: Annotated[str, typer.Argument(metavar="DRIVER", autocompletion=driver_names)],
-    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -108,6 +108,15 @@ def create(
             rich_help_panel="What",
         ),
     ] = None,
+    ttl: Annotated[
+        str | None,
+        typer.Option(
+            "--ttl",
+            metavar="DURATION",
+            help="of clouds: remove itself after so long (8h, 90m), with this laptop or without",
+            rich_help_panel="Limits",
+        ),
+    ] = None,
     yes: Annotated[
         bool,
         typer.Option("-y", "--yes", help="agree to the price (for scripts)", rich_help_panel="Limits"),
@@ -158,7 +167,7 @@ def create(
         "type": kind,
     }
     options |= {key: value for key, value in given.items() if value is not None}
-    names = _counted(names, count)
+    names = _counted(names or [], count)
     if "host" in options and len(names) > 1:
         raise Usage(f"{options['host']} is one host: give it one name, not {', '.join(names)}")
     agreed = agree(
@@ -167,6 +176,7 @@ def create(
         names,
         options,
         registries=Registries.checked(registry_mirror or (), insecure_registry or ()),
+        ttl=None if ttl is None else (ttl, values.nanoseconds(ttl) / 1e9),
         keys=None if authorize is None else values.lines(authorize),
         ask=lambda question: (yes and driver != "ssh") or ask(question),
         approve=lambda offer: _approved(offer, yes=yes, dry_run=dry_run),
@@ -237,6 +247,8 @@ def _make_at_once(store: Store, agreed: Agreed, verbose: int, *, quiet: bool, ke
 def _counted(names: list[str], count: int | None) -> list[str]:
     from machine.errors import Usage
 
+    if not names:
+        raise Usage("which name? Say it:  pymachine create DRIVER NAME     (a driver's options:  -o help)")
     if count is None:
         return names
     if len(names) != 1 or "{}" not in names[0]:
@@ -262,13 +274,14 @@ def _approved(offer: Offer, *, yes: bool, dry_run: bool) -> bool:
 
 
 def price_line(offer: Offer) -> str:
-    """`  3 x t4g.small, eu-central-1a, …: $0.0192/h each, $0.0576/h together`"""
+    """`  3 x t4g.small, eu-central-1a, …: $0.0192/h each, $0.0576/h together, $0.46 until they end themselves`"""
     number = len(offer.names)
     line = f"  {f'{number} x ' if number > 1 else ''}{offer.quote.what}"
     if offer.quote.hourly is None or offer.hourly is None:
         return f"{line}: price unknown"
     each = f"${offer.quote.hourly.normalize():f}/h"
-    return f"{line}: {each}" + (f" each, ${offer.hourly.normalize():f}/h together" if number > 1 else "")
+    line = f"{line}: {each}" + (f" each, ${offer.hourly.normalize():f}/h together" if number > 1 else "")
+    return line if offer.total is None else f"{line}, ${offer.total} until they end themselves"
 
 
 def _rehearse(store: Store, agreed: Agreed) -> None:

@@ -10,6 +10,7 @@ from machine.cli.options import FormatOption, JsonOption, QuietOption
 from machine.cli.output import Column, Record, print_list
 
 if TYPE_CHECKING:
+    from machine.model.machine import Machine
     from machine.store.store import Store, Summary
 
 _COLUMNS: Final = (
@@ -18,6 +19,9 @@ _COLUMNS: Final = (
     Column("STATE", "State"),
     Column("ADDRESS", "Address"),
     Column("CONTAINERS", "Containers"),
+    Column("$/H", "Hourly"),
+    Column("SPENT", "Spent"),
+    Column("ENDS", "Ends"),
 )
 
 
@@ -99,4 +103,22 @@ def record(summary: Summary, state: str, containers: int | None) -> Record:
         "State": shown,
         "Address": machine.address if machine is not None and machine.address else "-",
         "Containers": "-" if containers is None else str(containers),
+        **_costs(machine, state),
     }
+
+
+def _costs(machine: Machine | None, state: str) -> Record:
+    """Price per hour and what it has cost, in US dollars as reckoned here; how long it still lives."""
+    from datetime import UTC, datetime
+
+    costs = {"Hourly": "-", "Spent": "-", "Ends": "-"}
+    if machine is None:
+        return costs
+    now = datetime.now(UTC)
+    if machine.bill is not None:
+        until = min(now, datetime.fromisoformat(machine.ends)) if machine.ends else now
+        costs |= {"Hourly": machine.bill.hourly, "Spent": f"{machine.bill.total(until):.2f}"}
+    if machine.ends and state != "absent":
+        minutes = int((datetime.fromisoformat(machine.ends) - now).total_seconds() // 60)
+        costs["Ends"] = "now" if minutes < 0 else f"in {minutes // 60}h {minutes % 60}m"
+    return costs

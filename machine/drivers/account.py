@@ -42,8 +42,11 @@ class Account(Protocol):
     def quote(self, options: dict[str, str]) -> Quote:
         """The price of a settled order."""
 
-    def publish(self, machine: Machine, order_id: str, say: Say) -> None:
-        """Writes beside the machine what others need to take it over, and that it is whole. Twice is harmless."""
+    def publish(self, machine: Machine, order_id: str, options: dict[str, str], say: Say) -> Machine:
+        """Writes beside the machine what others need to take it over, and that it is whole. Twice is harmless.
+
+        The record returned has its bill, if its price can be known.
+        """
 
     def admit(self, machine: Machine, ask: Ask, say: Say) -> None:
         """Lets us in where we come from now, if that has changed and `ask` agrees; Denied if it does not."""

@@ -55,7 +55,7 @@ def driver(store: Store) -> AwsDriver:
 class AwsDriver:
     name = "aws"
     abilities = Abilities(
-        makes_hosts=True, stop=True, address_survives_stop=False, costs_money=True, ends_itself=False
+        makes_hosts=True, stop=True, address_survives_stop=False, costs_money=True, ends_itself=True
     )
     options = aws_options.OPTIONS
 

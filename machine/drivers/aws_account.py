@@ -15,9 +15,23 @@ from machine.drivers.aws_group import GROUP, Group, consent, own_address
 from machine.drivers.aws_instance import INSTANCE, MARKET, PROFILE, REGION, TYPE, Instances
 from machine.drivers.aws_options import parse
 from machine.drivers.aws_order import Plan, identity, region_of
-from machine.drivers.aws_tags import AGENT, BY, HOST_KEY, NAME, SHARED, STATE, TAG, USER, WHOLE, tags
+from machine.drivers.aws_tags import (
+    AGENT,
+    BY,
+    ENDS,
+    HOST_KEY,
+    HOURLY,
+    NAME,
+    SHARED,
+    STATE,
+    TAG,
+    USER,
+    WHOLE,
+    tags,
+)
 from machine.drivers.base import Ask, Say
 from machine.errors import MachineError
+from machine.model.bill import Bill
 from machine.model.machine import Machine
 from machine.store.store import Store
 
@@ -36,18 +50,25 @@ class AwsAccount:
         plan = Plan.of(options[PLAN])
         return aws_price.quote(self._profiles.get(plan.profile), plan)
 
-    def publish(self, machine: Machine, order_id: str, say: Say) -> None:
+    def publish(self, machine: Machine, order_id: str, options: dict[str, str], say: Say) -> Machine:
         data = machine.driver_data
+        aws = self._profiles.get(data[PROFILE])
+        bill = machine.bill or _bill(aws, Plan.of(options[PLAN]), data)
         values = {
             TAG: order_id,
             NAME: machine.name,
             USER: machine.user,
             HOST_KEY: " ".join(machine.host_key.split()[:2]),
             AGENT: machine.agent or "",
+            ENDS: machine.ends,
+            HOURLY: bill.hourly if bill else "",
             STATE: WHOLE,
         }
-        Instances(self._profiles.get(data[PROFILE]), data[REGION]).tag(data[INSTANCE], values)
+        Instances(aws, data[REGION]).tag(
+            data[INSTANCE], {key: value for key, value in values.items() if value}
+        )
         say(f"{data[INSTANCE]} in {data[REGION]}")
+        return replace(machine, bill=bill)
 
     def admit(self, machine: Machine, ask: Ask, say: Say) -> None:
         data = machine.driver_data
@@ -90,6 +111,13 @@ class AwsAccount:
                         f"{found.id} is in use: run the command again when its machines are gone"
                     )
         say(f"{found.id} removed")
+
+
+def _bill(aws: Aws, plan: Plan, data: dict[str, str]) -> Bill | None:
+    """At the price of what AWS gave: the order may have had others to fall back to."""
+    given = [item for item in plan.candidates if (item.type, item.market) == (data[TYPE], data[MARKET])]
+    hourly = aws_price.quote(aws, replace(plan, candidates=tuple(given[:1]))).hourly if given else None
+    return None if hourly is None else Bill(hourly=f"{hourly:f}").running()
 
 
 def _delete(aws: Aws, region: str, operation: str, gone: str, **request: str) -> None:
@@ -149,6 +177,9 @@ def _machine(instance: dict[str, Any], region: str, profile: str | None, now: da
         host_key=said.get(HOST_KEY, ""),
         agent=said.get(AGENT) or None,
         created=made.isoformat(timespec="seconds"),
+        ends=said.get(ENDS, ""),
+        # What it cost before it was last started is not known here.
+        bill=Bill(hourly=said[HOURLY], since=made.isoformat(timespec="seconds")) if HOURLY in said else None,
         driver_data={
             REGION: region,
             PROFILE: profile or "",

@@ -61,8 +61,10 @@ def user_data(order: Order, plan: Plan) -> bytes:
     return data
 
 
-def request(plan: Plan, candidate: Candidate, name: str, order_id: str, group: str | None) -> dict[str, Any]:
-    """What RunInstances is asked for, but for token and user-data."""
+def request(
+    plan: Plan, candidate: Candidate, name: str, order_id: str, group: str | None, *, ends: bool = False
+) -> dict[str, Any]:
+    """What RunInstances is asked for, but for token and user-data. `ends`: by powering off, disk and all."""
     tags = {NAME: name, TAG: order_id, STATE: MAKING, BY: plan.by, **plan.tags}
     disk: dict[str, Any] = {
         "VolumeSize": plan.disk_size,
@@ -93,7 +95,6 @@ def request(plan: Plan, candidate: Candidate, name: str, order_id: str, group: s
             "HttpPutResponseHopLimit": 1,
             "HttpEndpoint": "enabled",
         },
-        "InstanceInitiatedShutdownBehavior": "stop",
     }
     kinds = ["instance", "volume", "network-interface"]
     if candidate.market == "spot":
@@ -102,6 +103,8 @@ def request(plan: Plan, candidate: Candidate, name: str, order_id: str, group: s
             "SpotOptions": {"SpotInstanceType": "one-time"},
         }
         kinds.append("spot-instances-request")
+    else:
+        asked["InstanceInitiatedShutdownBehavior"] = "terminate" if ends else "stop"  # spot ones always end
     if plan.role:
         asked["IamInstanceProfile"] = {"Name": plan.role}
     if plan.key_name:
@@ -281,7 +284,9 @@ class InstanceStep:
                     expect=(*_NO_ROOM, *(() if last else _NO_GROUP), _OTHERWISE),
                     ClientToken=token,
                     UserData=user_data(self.order, self.plan),
-                    **request(self.plan, candidate, machine.name, self.order.id, group),
+                    **request(
+                        self.plan, candidate, machine.name, self.order.id, group, ends=bool(self.order.ends)
+                    ),
                 )
                 instance: dict[str, Any] = answer["Instances"][0]
                 return instance

@@ -12,6 +12,8 @@ WHOLE: Final = "whole"
 BY: Final = "pymachine:by"
 HOST_KEY: Final = "pymachine:host-key"
 USER: Final = "pymachine:user"
+ENDS: Final = "pymachine:ends"
+HOURLY: Final = "pymachine:hourly"  # US dollars
 AGENT: Final = "pymachine:agent"
 NAME: Final = "Name"  # as AWS's console shows it
 

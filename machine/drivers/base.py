@@ -48,9 +48,7 @@ class Abilities:
     stop: bool  # can be stopped and started again, keeping its disk
     address_survives_stop: bool
     costs_money: bool  # a create that failed is rolled back, and `create` shows a price and asks
-    ends_itself: (
-        bool  # a host that powers itself off is removed with its disk, and costs nothing from then on
-    )
+    ends_itself: bool  # keeps Order.ends: a host that powers itself off goes, with its disk and all costs
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,9 @@ class Order:
     directory: Path
     options: dict[str, str]  # the driver's own; those it does not know are refused by `check`
     spec: Callable[[], HostSpec]
+    ends: str = (
+        ""  # RFC 3339, UTC: the host powers itself off then, and is to be removed by that; empty: never
+    )
 
 
 class Step(Protocol):

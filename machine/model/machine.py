@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from machine.errors import MachineError, Usage
+from machine.model.bill import Bill
 
 CURRENT_VERSION: Final = 1
 ENGINE_SOCKET: Final = "/run/pymachine.sock"
@@ -42,6 +43,8 @@ class Machine:
     driver_data: dict[str, str] = field(default_factory=dict)
     registry_mirrors: tuple[str, ...] = ()  # as in machine.model.registries, here and below
     insecure_registries: tuple[str, ...] = ()
+    bill: Bill | None = None  # None: it costs nothing, or nobody knows what
+    ends: str = ""  # RFC 3339, UTC: when it powers itself off and is removed; empty: never
     version: int = CURRENT_VERSION
 
     @property

@@ -57,6 +57,7 @@ def make(
             address="",
             registry_mirrors=request.registries.mirrors,
             insecure_registries=request.registries.insecure,
+            ends=request.ends,
         )
         with Session() as session:
             steps = plan(entry, driver, request, session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -11,21 +10,23 @@ from machine.drivers.base import Driver, Say
 from machine.model.machine import Machine
 from machine.store.files import write_atomically
 from machine.store.store import Entry
+from machine.workflow.request import Request
 
 _HOST_KEY = "host_key"  # removed after the rotation: by then it is worthless
 
 
-def host_spec(entry: Entry, driver: Driver, others: Sequence[str]) -> HostSpec:
-    """The spec of the machine, from the keys that KeysStep made; `others` (public keys) may log in too."""
+def host_spec(entry: Entry, driver: Driver, request: Request) -> HostSpec:
+    """The spec of the machine, from its order and the keys that KeysStep made."""
     ours = entry.identity_file.with_suffix(".pub").read_text().strip()
     host_key = entry.directory / _HOST_KEY
     return HostSpec(
         hostname=entry.name,
-        users=(User(name=driver.user(), keys=(ours, *others)),),
+        users=(User(name=driver.user(), keys=(ours, *request.keys)),),
         host_key=HostKey(
             private=host_key.read_text(), public=host_key.with_suffix(".pub").read_text().strip()
         ),
         packages=driver.packages(),
+        ends=datetime.fromisoformat(request.ends) if request.ends else None,
     )
 
 

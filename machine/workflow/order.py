@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from machine.drivers import base as drivers
 from machine.drivers.account import Found, Quote
 from machine.drivers.base import Ask, Driver
-from machine.errors import Conflict, Usage
+from machine.errors import Conflict, Unsupported, Usage
 from machine.model.machine import check_name
 from machine.model.registries import NONE, Registries
 from machine.store.store import Entry, Store
@@ -23,12 +25,22 @@ class Offer:
 
     names: tuple[str, ...]
     quote: Quote
+    ttl: tuple[str, float] | None = None  # as typed, in seconds
+
+    @property
+    def total(self) -> Decimal | None:
+        """US dollars until they end by themselves."""
+        if self.hourly is None or self.ttl is None:
+            return None
+        return (self.hourly * Decimal(self.ttl[1]) / 3600).quantize(Decimal("0.01"))
 
     @property
     def hourly(self) -> Decimal | None:
         return None if self.quote.hourly is None else self.quote.hourly * len(self.names)
 
 
+_SHORTEST: Final = 60.0  # seconds: by then it is made
+_LONGEST: Final = 366 * 86400.0
 Approve = Callable[[Offer], bool]
 
 
@@ -49,10 +61,14 @@ def agree(
     *,
     registries: Registries = NONE,
     keys: Sequence[str] | None = None,
+    ttl: tuple[str, float] | None = None,
     ask: Ask = lambda question: False,
     approve: Approve = lambda offer: True,
 ) -> Agreed:
-    """Raises Usage, Unsupported, Conflict, Denied; nothing is made. `keys` None: one's own, if there is an account."""
+    """Raises Usage, Unsupported, Conflict, Denied; nothing is made. `keys` None: one's own, if there is an account.
+
+    `ttl`: as it was typed, and in seconds.
+    """
     for name in names:
         check_name(name)
     if doubled := {name for name in names if names.count(name) > 1}:
@@ -60,6 +76,8 @@ def agree(
     driver = drivers.get(driver_name, store)
     request = Request(driver_name, options or {}, registries, tuple(keys or ()))
     driver.check_access()
+    if ttl is not None:
+        request = _ending(driver, request, *ttl)
     fresh = []
     for name in names:
         admitted = admit(store, store.entry(name), request)
@@ -72,7 +90,7 @@ def agree(
             if keys is None:
                 request = replace(request, keys=own_keys())
             _check_free(driver_name, fresh, driver.account.found(request.options, lambda text: None))
-            if not approve(Offer(tuple(fresh), driver.account.quote(request.options))):
+            if not approve(Offer(tuple(fresh), driver.account.quote(request.options), ttl)):
                 raise Usage("not agreed to: nothing was made")
     return Agreed(driver, request, tuple(names))
 
@@ -97,6 +115,19 @@ def admit(store: Store, entry: Entry, request: Request) -> Request:
             f"or undo it:  pymachine rm {entry.name}"
         )
     return begun
+
+
+def _ending(driver: Driver, request: Request, typed: str, seconds: float) -> Request:
+    """With the moment at which its machines end. Unsupported: the driver cannot keep that."""
+    if not driver.abilities.ends_itself:
+        raise Unsupported(
+            f"the {driver.name} driver has no hosts that end by themselves, so --ttl cannot be kept: leave it out, and "
+            "remove the machine when it is no longer needed (pymachine rm)"
+        )
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise Usage(f"--ttl {typed}: a machine can live for one minute to a year")
+    ends = datetime.now(UTC) + timedelta(seconds=seconds)
+    return replace(request, ttl=typed, ends=ends.isoformat(timespec="seconds"))
 
 
 def _check_free(driver_name: str, names: Sequence[str], found: Sequence[Found]) -> None:

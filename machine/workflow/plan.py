@@ -28,7 +28,8 @@ def plan(entry: Entry, driver: Driver, request: Request, session: Session) -> tu
         directory=entry.directory / driver.name,
         id=request.id,
         options=request.options,
-        spec=lambda: host_spec(entry, driver, request.keys),
+        ends=request.ends,
+        spec=lambda: host_spec(entry, driver, request),
     )
     if not driver.abilities.makes_hosts:
         return (
@@ -44,5 +45,5 @@ def plan(entry: Entry, driver: Driver, request: Request, session: Session) -> tu
         SshStep(driver, session),
         RotateHostKeyStep(entry, session),
         AgentStep(session, VERSION, whole_host=True),
-        *(() if driver.account is None else (PublishStep(driver.account, request.id),)),
+        *(() if driver.account is None else (PublishStep(driver.account, request),)),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from machine.drivers import base as drivers
 from machine.drivers.base import Ask
 from machine.errors import Conflict, Unsupported
@@ -28,6 +30,8 @@ def start(
             if driver.account is not None:
                 driver.account.admit(machine, ask, phase.say)
             machine = driver.start(machine, phase.say)
+            if machine.bill is not None:
+                machine = replace(machine, bill=machine.bill.running())
             store.save(machine)
             phase.say(machine.address)
         with Phase(progress, "ssh, host key verified", "log in") as phase:
@@ -49,6 +53,8 @@ def stop(store: Store, name: str, progress: Progress = silent, *, patience: floa
         with Phase(progress, f"host {name}", "stop the host") as phase:
             stop_keeper(name)
             driver.stop(machine, phase.say, patience=patience)
+            if machine.bill is not None:
+                store.save(replace(machine, bill=machine.bill.stopped()))
 
 
 def state(store: Store, machine: Machine) -> drivers.State:

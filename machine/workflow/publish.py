@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from machine.drivers.account import Account
 from machine.drivers.base import Say
 from machine.model.machine import Machine
+from machine.workflow.request import Request
 
 
 @dataclass(frozen=True)
 class PublishStep:
     account: Account
-    order_id: str
+    request: Request
     name: str = "known in the account"
 
     def describe(self) -> str:
@@ -21,8 +22,7 @@ class PublishStep:
         )
 
     def execute(self, machine: Machine, say: Say) -> Machine:
-        self.account.publish(machine, self.order_id, say)
-        return machine
+        return self.account.publish(machine, self.request.id, self.request.options, say)
 
     def undo(self, machine: Machine, say: Say) -> None:
         """The tags go with the machine."""

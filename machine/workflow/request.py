@@ -14,13 +14,16 @@ _MIRRORS = "registry mirrors"
 _INSECURE = "insecure registries"
 _ID = "id"
 _KEYS = "authorized keys"
+_TTL = "ttl"
+_ENDS = "ends"
 
 
 @dataclass(frozen=True)
 class Request:
     """`options` are the driver's own; `keys` (OpenSSH's public form) may log in besides the one made for the machine.
 
-    `id` is made with the order (Order.id); empty: not ordered yet.
+    `id` is made with the order (Order.id); empty: not ordered yet. `ttl` is as it was typed (8h), `ends` what follows
+    from it (RFC 3339, UTC).
     """
 
     driver: str
@@ -28,6 +31,8 @@ class Request:
     registries: Registries = NONE
     keys: tuple[str, ...] = ()
     id: str = ""
+    ttl: str = ""
+    ends: str = ""
 
     def part_of(self, begun: Request) -> bool:
         """Whether it asks for what was begun, or leaves out some of it: the driver's name is enough.
@@ -38,13 +43,15 @@ class Request:
             self.driver == begun.driver
             and self.options.items() <= begun.options.items()
             and self.registries in (NONE, begun.registries)
+            and self.ttl in ("", begun.ttl)
         )
 
     def values(self) -> dict[str, str]:
         """For the journal. Registries are joined by blanks, which none of them can hold."""
         values = {"driver": self.driver, **{f"{_OPTION}{key}": value for key, value in self.options.items()}}
-        if self.id:
-            values[_ID] = self.id
+        for key, value in ((_ID, self.id), (_TTL, self.ttl), (_ENDS, self.ends)):
+            if value:
+                values[key] = value
         if self.keys:
             values[_KEYS] = "\n".join(self.keys)
         if self.registries.mirrors:
@@ -65,6 +72,8 @@ class Request:
             ),
             tuple(values.get(_KEYS, "").splitlines()),
             values.get(_ID, ""),
+            values.get(_TTL, ""),
+            values.get(_ENDS, ""),
         )
 
     def command(self, name: str) -> str:
@@ -73,6 +82,8 @@ class Request:
         typed = {key: value for key, value in self.options.items() if not key.startswith(SETTLED)}
         for key, value in sorted(typed.items()):
             words += ["-o", f"{key}={value}"]
+        if self.ttl:
+            words += ["--ttl", self.ttl]
         for mirror in self.registries.mirrors:
             words += ["--registry-mirror", mirror]
         for registry in self.registries.insecure:

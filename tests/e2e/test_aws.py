@@ -6,7 +6,9 @@ bridge of the hosts, and no way out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tests.root.local_driver.conftest import caches
 from tests.servers.aws.cloud import Cloud
 
 __all__ = ["caches"]
+README = Path(__file__).parents[2] / "README.md"
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,45 @@ def test_a_life(desk: Desk, busybox_tar: Path) -> None:
     assert cloud.everything() == []
     assert "absent" in mine.ok("ls") and "nothing is left over" in mine.pymachine("gc", "aws").err
     mine.ok("rm", "--yes", "dev1")
+
+
+def test_it_ends_by_itself(desk: Desk) -> None:
+    """The host's own timer, moved to the present: the cloud then removes it, and nobody's laptop is asked."""
+    mine, cloud = desk.laptop, desk.cloud
+    made = mine.pymachine("create", "aws", "dev2", "--yes", "--ttl", "90m")
+    assert made.code == 0 and "$0.0303/h, $0.05 until they end themselves" in made.err, made.err
+    (line,) = [line for line in mine.ok("ls").splitlines() if line.startswith("dev2")]
+    assert line.split()[-5:-3] == ["0.0303", "0.00"] and "in 1h 29m" in line
+    told = mine.ok("ssh", "dev2", "systemctl list-timers --no-legend pymachine-end.timer")
+    assert "pymachine-end.service" in told
+    drop_in = "/run/systemd/system/pymachine-end.timer.d"
+    now = f"mkdir -p {drop_in} && printf '[Timer]\\nOnCalendar=\\nOnActiveSec=1\\n' >{drop_in}/now.conf"
+    mine.ok(
+        "ssh",
+        "dev2",
+        f'sudo sh -c "{now}" && sudo systemctl daemon-reload && sudo systemctl restart pymachine-end.timer',
+    )
+    assert wait_until(lambda: not cloud.control()["hosts"])
+    assert "absent" in mine.ok("ls") and [thing["kind"] for thing in cloud.everything()] == ["group"]
+    mine.ok("rm", "--yes", "dev2")
+    assert cloud.everything() == []
+
+
+def test_the_readmes_commands(desk: Desk) -> None:
+    """As they stand there, but for the question about money; the machine is made by the first one."""
+    text = README.read_text().partition("## In AWS")[2].partition("```\n")[2].partition("```")[0]
+    lines = [shlex.split(line.partition("  # ")[0]) for line in text.splitlines()]
+    assert len(lines) > 3
+    for words in lines:
+        assert words[0] == "pymachine"
+        asks = words[1] == "gc" or (words[1] == "create" and "--dry-run" not in words and "help" not in words)
+        desk.laptop.ok(*words[1:], *(["--yes"] if asks else []))
+    desk.laptop.ok("rm", "--yes", "dev1")
+    assert desk.cloud.everything() == []
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.2)
+    return happened()

@@ -83,7 +83,7 @@ class Front:
             self._strict.wait()
             self._reset()
         with self.lock:
-            return {"everything": everything(), "calls": control.calls}
+            return {"everything": everything(), "calls": control.calls, "hosts": self._strict.alive()}
 
     def _reset(self) -> None:
         """As new: nothing is in the account, nothing is refused."""

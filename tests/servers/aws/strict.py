@@ -126,6 +126,16 @@ class Strict:
     def _seen(self, identifier: str) -> bool:
         return time.monotonic() > self._made.get(identifier, 0) + UNSEEN_SECONDS
 
+    def alive(self) -> list[str]:
+        """The instances whose hosts run at this moment, whatever is said of them."""
+        every = [
+            item
+            for regions in ec2_backends.values()
+            for region in regions.values()
+            for item in region.all_instances()
+        ]
+        return [item.id for item in every if item.state == "running" and self._hosts.running(item.id)]
+
     def show(self) -> None:
         """What was made is seen from now on."""
         self._made.clear()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from email import message_from_string
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_init.render import packages, render, render_meta_data
+from cloud_init.render import combine, packages, render, render_meta_data
 from cloud_init.spec import HostKey, HostSpec, User
 from tests.tools import need
 
@@ -22,6 +24,9 @@ SPEC = HostSpec(
     users=(User(name="pymachine", keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA pymachine dev1",)),),
     host_key=HostKey(private=_PEM, public="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB dev1"),
 )
+
+
+ENDS = datetime(2026, 11, 24, 20, 40, tzinfo=timezone(timedelta(hours=2)))
 
 
 def document(spec: HostSpec) -> dict[str, Any]:
@@ -43,8 +48,9 @@ def document(spec: HostSpec) -> dict[str, Any]:
                 User(name="ann", keys=("ssh-ed25519 AAAA",), groups=("pymachine",), sudo=False),
             ),
         ),
+        replace(SPEC, ends=ENDS),
     ],
-    ids=["local", "cloud", "two users"],
+    ids=["local", "cloud", "two users", "ends"],
 )
 def test_cloud_init_accepts_it(spec: HostSpec, tmp_path: Path) -> None:
     (tmp_path / "user-data").write_text(render(spec))
@@ -53,6 +59,32 @@ def test_cloud_init_accepts_it(spec: HostSpec, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Valid cloud-config" in done.stdout
     assert "deprecat" not in done.stdout.lower()
+
+
+def test_a_host_that_ends(tmp_path: Path) -> None:
+    """systemd takes the timer for what it is meant to be."""
+    rendered = document(replace(SPEC, ends=ENDS))
+    files = {Path(item["path"]).name: item["content"] for item in rendered["write_files"]}
+    assert "OnCalendar=2026-11-24 18:40:00 UTC\n" in files["pymachine-end.timer"]
+    assert rendered["runcmd"][-1] == ["systemctl", "enable", "--now", "--no-block", "pymachine-end.timer"]
+    units = [tmp_path / name for name in ("pymachine-end.timer", "pymachine-end.service")]
+    for unit in units:
+        unit.write_text(files[unit.name])
+    command = [need("systemd-analyze", "systemd"), "verify", *map(str, units)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not [item for item in document(SPEC)["write_files"] if "end" in Path(item["path"]).name]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "kind"),
+    [("#!/bin/sh\necho \u00e4\n", "x-shellscript"), ("#cloud-config\npackages: [git]\n", "cloud-config")],
+)
+def test_somebodys_own_comes_after_ours(theirs: str, kind: str) -> None:
+    parts = list(message_from_string(combine(render(SPEC), theirs)).walk())[1:]
+    texts = [part.get_payload(decode=True).decode() for part in parts]  # type: ignore[union-attr]
+    assert texts == [render(SPEC), theirs]
+    assert [part.get_content_type() for part in parts] == ["text/cloud-config", f"text/{kind}"]
 
 
 def test_host_key_is_ours_and_logins_are_by_key_only() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from machine.errors import Conflict, Usage
-from machine.model.registries import Registries
+from machine.model.registries import NONE, Registries
 from machine.store.store import Store
 from machine.workflow.order import admit
 from machine.workflow.request import Request
@@ -23,6 +23,18 @@ ASKED = Request(
 
 def test_it_comes_back_from_the_journal() -> None:
     assert Request.of(ASKED.values(), "x") == ASKED
+    whole = Request(
+        "aws",
+        {"type": "x"},
+        NONE,
+        ("ssh-ed25519 AAAA me", "ssh-rsa BBBB"),
+        "0123",
+        "8h",
+        "2026-11-24T18:40:00+00:00",
+    )
+    assert Request.of(whole.values(), "x") == whole
+    assert Request("aws").part_of(whole) and not Request("aws", ttl="9h").part_of(whole)
+    assert Request("aws", {"settled plan": "..."}, ttl="8h").command("a") == "pymachine create aws a --ttl 8h"
     assert Request.of({}, "local") == Request("local")
     assert Request.of({"driver": "local", "option a": "b"}, "x") == Request(
         "local", {"a": "b"}
