@@ -91,6 +91,7 @@ TOP: Final = (
     Row("exec", "execute:execute", "Run a command in a running container", _CONTAINERS),
     Row("cp", "copy:copy", "Copy files between a container and this computer", _CONTAINERS),
     Row("stats", "stats:stats", "Show what containers use: CPU, memory, network, disk", _CONTAINERS),
+    Row("compose", "compose:compose", "Run the installed Compose on the machine", _CONTAINERS),
     Row("container", CONTAINER, "Manage containers: start, stop, rm, inspect, …", _CONTAINERS),
     Row("build", "build:build", "Build an image from a Dockerfile", _IMAGES),
     Row("images", "images:ls", "List images", _IMAGES),

@@ -195,7 +195,11 @@ def command_of(function: Callable[..., None], name: str) -> AnyCommand:
     """The command that calls `function`. What follows the first argument is not searched for options if the
     function is marked with `passes_on` (docker's `run IMAGE COMMAND -x`)."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    context = {"allow_interspersed_args": not getattr(function, "passes_on", False)}
+    all_words = getattr(function, "forwards", False)
+    context = {
+        "allow_interspersed_args": not (all_words or getattr(function, "passes_on", False)),
+        "ignore_unknown_options": all_words,
+    }
     app.command(name, cls=HelpfulCommand, context_settings=context)(function)
     return quicken(build_command(app))
 
@@ -247,4 +251,10 @@ def _quicken(param: Any) -> None:
 def passes_on(function: Callable[..., None]) -> Callable[..., None]:
     """Marks a command whose words after the first argument belong to a program elsewhere."""
     function.passes_on = True  # type: ignore[attr-defined]  # read back by command_of
+    return function
+
+
+def forwards(function: Callable[..., None]) -> Callable[..., None]:
+    """Marks a command whose words, options too, all belong to a program elsewhere; only --help is its own."""
+    function.forwards = True  # type: ignore[attr-defined]  # read back by command_of
     return function
