@@ -36,7 +36,7 @@ def cache() -> Path:
 def tree() -> Path:
     """Root of the Debian 13 tree; built once with mmdebstrap (about 30 s and 200 MB of packages)."""
     path = cache() / SUITE
-    with _lock():
+    with lock():
         if not path.is_dir():
             _build(path)
     return path
@@ -45,7 +45,7 @@ def tree() -> Path:
 def cli_20_10() -> Path:
     """The docker CLI of Debian 12 (20.10), taken out of its package."""
     path = cache() / "docker-20.10" / "usr/bin/docker"
-    with _lock():
+    with lock():
         if not path.exists():
             _extract_cli(path)
     return path
@@ -92,7 +92,7 @@ def _build(path: Path) -> None:
     shutil.rmtree(making, ignore_errors=True)
     command = [need("mmdebstrap", "mmdebstrap"), "--variant=apt", "--mode=root", "--components=main"]
     command += [f"--keyring={KEYRING}", '--aptopt=APT::Install-Recommends "false"']
-    command += [f"--include={PACKAGES}", SUITE, str(making), *_mirror()]
+    command += [f"--include={PACKAGES}", SUITE, str(making), *mirror()]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=BUILD_SECONDS)
     if done.returncode:
         shutil.rmtree(making, ignore_errors=True)
@@ -100,7 +100,7 @@ def _build(path: Path) -> None:
     making.rename(path)
 
 
-def _mirror() -> list[str]:
+def mirror() -> list[str]:
     """Where this machine's apt gets Debian's own main archive from; nothing when it does not use one."""
     listing = [
         "apt-get",
@@ -126,7 +126,7 @@ def _extract_cli(path: Path) -> None:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
+def lock() -> Iterator[None]:
     with (cache() / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
