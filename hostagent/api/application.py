@@ -24,6 +24,7 @@ from hostagent.api import (
     unbuilt,
     usage,
     version,
+    volumefiles,
     volumes,
 )
 from hostagent.api.bridge import Bridges
@@ -58,6 +59,7 @@ class Application:
             *registries.routes(services.registries),
             *archive.routes(services.files),
             *volumes.routes(services.volumes),
+            *volumefiles.routes(services.volume_files),
             *networks.routes(services.networks, services.connections),
             *machine.routes(services.shims),
             *usage.routes(services.usage, services.builds, services.contexts),

@@ -228,6 +228,16 @@ class Volumes(Protocol):
     async def prune(self, filters: Filters, /) -> wire.VolumesPruned: ...
 
 
+class VolumeFiles(Protocol):
+    """Whole volumes, as tar."""
+
+    def export(self, name: str, /) -> AsyncIterator[bytes]:
+        """Raises NotFound and Unsupported at once."""
+
+    async def fill(self, name: str, tar: AsyncIterator[bytes], /) -> None:
+        """Into an empty volume, which is made when there is none; raises Conflict for one that has files."""
+
+
 class Networks(Protocol):
     """Networks of this host. `ref` is a name, an ID or an unambiguous ID prefix."""
 
@@ -330,6 +340,7 @@ class Services:
     control: Control
     files: Files
     volumes: Volumes
+    volume_files: VolumeFiles
     networks: Networks
     connections: Connections
     shims: Shims

@@ -57,6 +57,7 @@ from hostagent.engine.top import Processes
 from hostagent.engine.transient import Transients
 from hostagent.engine.updates import Updates
 from hostagent.engine.usage import Usage
+from hostagent.engine.volumefiles import VolumeFiles
 from hostagent.engine.volumes import Volumes
 from hostagent.errors import EngineError, Unavailable
 from hostagent.image.crewpool import CrewPool
@@ -210,6 +211,7 @@ async def serve(options: Options) -> None:
             control=control,
             files=files,
             volumes=volumes,
+            volume_files=VolumeFiles(volumes, crews),
             networks=Networks(bridges, containers, events, options.bridge),
             connections=Connections(containers, bridges, endpoints, events),
             shims=Shims(containers),

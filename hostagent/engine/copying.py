@@ -1,29 +1,21 @@
-"""`docker cp` both ways and `docker export`: tar streams between a client and a helper in the container's files.
-
-The helper is a worker of hostagent.image; daemon and helper share a pipe, so a slow end holds the other one back and
-memory does not grow. Whichever end goes away, the helper is gone too, and its mounts with it.
-"""
+"""`docker cp` both ways and `docker export`: tar streams between a client and a helper in the container's files."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
 
-from hostagent.engine import mountspec, waiting
+from hostagent.engine import filestreams, mountspec, waiting
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.events import EventBus
+from hostagent.engine.filestreams import PIECE
 from hostagent.engine.roots import Roots
 from hostagent.errors import Conflict, NotFound, Unavailable
 from hostagent.image.crewpool import CrewPool
 from hostagent.image.filejobs import CopyIn, CopyOut, Export, FileJob, Root, StatPath, StoppedRoot
 from hostagent.image.jobs import Done
 
-PIPE = 1 << 20  # bytes; the most that a pipe may have without privilege (pipe(7))
-PIECE = 1 << 20  # bytes read at once
 EXIT_LIMIT = 5.0  # seconds until the exit of a process that is gone is known
 
 
@@ -40,7 +32,8 @@ class Copying:
         """JSON of a wire.PathStat. Raises NotFound in Docker's words."""
         container = self._containers.find(ref)
         with _named(path, ref):
-            async with self._reading(container, lambda root, pipe: StatPath(root, path, pipe)) as reader:
+            run = self._run(container, lambda root, pipe: StatPath(root, path, pipe))
+            async with filestreams.reading(run) as reader:
                 return (await reader.readuntil()).rstrip()
 
     async def read(self, ref: str, path: str) -> tuple[bytes, AsyncIterator[bytes]]:
@@ -83,67 +76,22 @@ class Copying:
             )
 
         with _named(path, ref):
-            await self._feed(container, job, tar)
+            await filestreams.feed(self._run(container, job), tar)
         self._events.publish("container", "extract-to-dir", container.id, container.event_attributes())
 
     async def _tar(
         self, container: Container, job: Callable[[Root, str], FileJob], action: str, head: bool
     ) -> AsyncIterator[bytes]:
         """First the line before the tar, if it has one; then its pieces."""
-        async with self._reading(container, job) as reader:
+        async with filestreams.reading(self._run(container, job)) as reader:
             if head:
                 yield await reader.readuntil()
             self._events.publish("container", action, container.id, container.event_attributes())
             while piece := await reader.read(PIECE):
                 yield piece
 
-    @asynccontextmanager
-    async def _reading(
-        self, container: Container, job: Callable[[Root, str], FileJob]
-    ) -> AsyncIterator[asyncio.StreamReader]:
-        """What a job writes. Its failure is raised at the end of the block, or instead of a line that is missing."""
-        source, target = _pipe()
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(PIECE)
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(source, "rb", 0)
-        )
-        task = loop.create_task(self._run(container, job, target))
-        try:
-            with suppress(asyncio.IncompleteReadError):
-                yield reader
-            await _result(task)
-        finally:
-            await _ended(task)
-            transport.close()
-
-    async def _feed(
-        self, container: Container, job: Callable[[Root, str], FileJob], tar: AsyncIterator[bytes]
-    ) -> None:
-        """Give a job what it reads, until it has enough or the stream ends."""
-        source, target = _pipe()
-        loop = asyncio.get_running_loop()
-        transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), os.fdopen(target, "wb", 0)
-        )
-        writer = asyncio.StreamWriter(transport, protocol, None, loop)
-        task = loop.create_task(self._run(container, job, source))
-        try:
-            with suppress(ConnectionError):
-                async for piece in tar:
-                    writer.write(piece)
-                    await writer.drain()
-            writer.close()
-            await _result(task)
-        finally:
-            await _ended(task)
-            if not transport.is_closing():
-                transport.abort()
-
-    async def _run(self, container: Container, job: Callable[[Root, str], FileJob], fd: int) -> None:
-        """One job, which opens `fd` for itself; afterwards nobody has this end of the pipe."""
-        pipe = f"/proc/{os.getpid()}/fd/{fd}"
-        try:
+    def _run(self, container: Container, job: Callable[[Root, str], FileJob]) -> filestreams.Run:
+        async def run(pipe: str) -> None:
             try:
                 await self._visit(container, job, pipe)
             except Unavailable:
@@ -151,35 +99,13 @@ class Copying:
                 if container.state.pid:
                     await asyncio.wait({waiting.exit_future(container)}, timeout=EXIT_LIMIT)
                 await self._visit(container, job, pipe)
-        finally:
-            os.close(fd)
+
+        return run
 
     async def _visit(self, container: Container, job: Callable[[Root, str], FileJob], pipe: str) -> None:
         async with self._roots.visit(container) as root, self._crews.crew() as crew:
             # Who starts the container next mounts its layers again.
             await crew.run(job(root, pipe), Done, to_its_end=isinstance(root, StoppedRoot))
-
-
-def _pipe() -> tuple[int, int]:
-    source, target = os.pipe()
-    with suppress(PermissionError):  # a user with many pipes has to do with a smaller one
-        fcntl.fcntl(target, fcntl.F_SETPIPE_SZ, PIPE)
-    return source, target
-
-
-async def _result(task: asyncio.Task[None]) -> None:
-    """Wait for a helper; what it raised. One that was cancelled with its container's removal is an error too."""
-    await asyncio.wait({task})
-    if task.cancelled():
-        raise Conflict("the container was removed meanwhile")
-    task.result()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()  # told already, or nobody is left to hear it
 
 
 class _named:

@@ -80,6 +80,18 @@ class Archiver(TreePacker):
         return {_CAPABILITIES.encode(): value}
 
 
+class Faithful(Archiver):
+    """What a backup wants: nothing is rounded or left out."""
+
+    def replaced(self, header: Header, status: os.stat_result) -> bool:
+        return False
+
+    def xattrs(self, path: bytes) -> dict[bytes, bytes]:
+        """All of them, the kernel's own notes on overlays too."""
+        names = [os.fsencode(name) for name in os.listxattr(path, follow_symlinks=False)]
+        return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}
+
+
 def go_mode(mode: int) -> int:
     """st_mode as Go's fs.FileMode."""
     bits = sum(theirs for ours, theirs in _GO_BITS if mode & ours)
@@ -151,5 +163,13 @@ def write_file(put: Put, path: str) -> None:
 def write_root(put: Put) -> None:
     """Everything there is."""
     archiver = Archiver(put, b"", None)
+    archiver.walk(b"")
+    archiver.end()
+
+
+def write_all(put: Put) -> None:
+    """The root directory and everything below, faithfully; names begin with "./"."""
+    archiver = Faithful(put, b"", b".")
+    archiver.top()
     archiver.walk(b"")
     archiver.end()

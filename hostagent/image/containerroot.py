@@ -10,7 +10,7 @@ import os
 
 from hostagent.errors import Unavailable
 from hostagent.image import jail
-from hostagent.image.filejobs import Root, RunningRoot, StoppedRoot
+from hostagent.image.filejobs import DirectoryRoot, Root, RunningRoot, StoppedRoot
 from hostagent.image.mountpoints import MOUNT_FILES, MOUNT_FOLDERS, make_mtab
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
@@ -39,6 +39,8 @@ def enter(root: Root, *, with_mounts: bool) -> None:
     os.umask(0)
     if isinstance(root, RunningRoot):
         _enter_running(root, with_mounts)
+    elif isinstance(root, DirectoryRoot):
+        jail.enter(root.path)
     else:
         _enter_stopped(root, with_mounts)
 

@@ -28,12 +28,16 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 class Extractor:
     """One archive into `directory` (an absolute path without symlinks). `owner`: uid and gid that all files get;
-    `keep_kinds`: refuse a file in a directory's place, and the other way round."""
+    `keep_kinds`: refuse a file in a directory's place, and the other way round; `with_top`: what the archive says of
+    its top, "./", is done to `directory`."""
 
-    def __init__(self, directory: bytes, owner: tuple[int, int] | None, keep_kinds: bool) -> None:
+    def __init__(
+        self, directory: bytes, owner: tuple[int, int] | None, keep_kinds: bool, with_top: bool = False
+    ) -> None:
         self._directory = directory
         self._owner = owner
         self._keep_kinds = keep_kinds
+        self._with_top = with_top
         self._times: list[tuple[bytes, int]] = []
         self._doing = ""
 
@@ -61,9 +65,12 @@ class Extractor:
             name = posixpath.normpath(name)
             raise EngineError(f"{_quoted(name)} is outside of {_quoted(self._directory)}")
         if path == self._directory:
-            if entry.kind == DIRECTORY:
+            if entry.kind != DIRECTORY:
+                raise EngineError(
+                    f"{_quoted(entry.name)} of the archive would replace the directory it goes to"
+                )
+            if not self._with_top:
                 return  # the place itself stays as it is
-            raise EngineError(f"{_quoted(entry.name)} of the archive would replace the directory it goes to")
         self._make_parents(posixpath.dirname(path))
         if self._make_room(path, entry.kind):
             self._create(reader, entry, path)

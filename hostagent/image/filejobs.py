@@ -38,7 +38,13 @@ class StoppedRoot(msgspec.Struct, frozen=True, tag=True):
     binds: list[Bind]
 
 
-Root = RunningRoot | StoppedRoot
+class DirectoryRoot(msgspec.Struct, frozen=True, tag=True):
+    """A directory of the host's and what is below it, without what is mounted there: a volume."""
+
+    path: str
+
+
+Root = RunningRoot | StoppedRoot | DirectoryRoot
 
 
 class StatPath(msgspec.Struct, frozen=True, tag=True):
@@ -63,6 +69,7 @@ class CopyIn(msgspec.Struct, frozen=True, tag=True):
     `writable`: mount points below which the container may write; `read_only`: those below which it may not. The
     longest one decides; below none `read_only_root` does. `owner`: a name in the container's /etc/passwd that gets
     all files; "" = as in the archive. `keep_kinds`: a directory is no file's place, nor the other way round.
+    `with_top`: the archive's own top gives `path` its owner, mode and attributes.
     """
 
     root: Root
@@ -73,13 +80,19 @@ class CopyIn(msgspec.Struct, frozen=True, tag=True):
     read_only_root: bool
     owner: str
     keep_kinds: bool
+    with_top: bool = False
 
 
 class Export(msgspec.Struct, frozen=True, tag=True):
-    """The whole root without its mounts as tar. Answer: Done."""
+    """The whole root without its mounts as tar. Answer: Done.
+
+    `faithful`: with all extended attributes, parts of seconds, and the root directory itself, as `docker export` has
+    them not.
+    """
 
     root: Root
     into: str
+    faithful: bool = False
 
 
 FileJob = StatPath | CopyOut | CopyIn | Export

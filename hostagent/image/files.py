@@ -32,7 +32,7 @@ def perform(job: FileJob) -> Done:
         if isinstance(job, CopyIn):
             _copy_in(job, pipe)
         elif isinstance(job, Export):
-            archiving.write_root(_writer(pipe))
+            (archiving.write_all if job.faithful else archiving.write_root)(_writer(pipe))
         else:
             _copy_out(job, _writer(pipe))
     except FileNotFoundError as error:
@@ -86,7 +86,7 @@ def _copy_in(job: CopyIn, source: int) -> None:
     pipe = _Pipe(source)
     stream = cast("IO[bytes]", io.BufferedReader(pipe, 1 << 20))
     chunk = open_stream(stream, pipe.head)
-    Extractor(os.fsencode(directory), owner, job.keep_kinds).run(TarReader(chunk))
+    Extractor(os.fsencode(directory), owner, job.keep_kinds, job.with_top).run(TarReader(chunk))
     while chunk():  # what follows the end of the tar: a client is not cut off while it writes
         pass
 

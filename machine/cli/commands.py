@@ -59,6 +59,8 @@ VOLUME: Final = (
     Row("create", "volumes:create", "Create a volume"),
     Row("ls", "volumes:ls", "List volumes"),
     Row("inspect", "volumes:inspect", "Show all that is known about volumes, as JSON"),
+    Row("export", "volumes:export", "Save a volume to a tar archive"),
+    Row("import", "volumes:import_", "Make a volume of a tar archive"),
     Row("rm", "volumes:remove", "Remove volumes"),
     Row("prune", "volumes:prune", "Remove volumes that no container has"),
 )
@@ -106,7 +108,7 @@ TOP: Final = (
     Row("logout", "registry:logout", "Forget the credentials of a registry", _IMAGES),
     Row("search", "registry:search", "Search a registry for images", _IMAGES),
     Row("image", IMAGE, "Manage images: ls, inspect, history, …", _IMAGES),
-    Row("volume", VOLUME, "Manage volumes: create, ls, inspect, rm, prune", _VOLUMES),
+    Row("volume", VOLUME, "Manage volumes: create, ls, export, import, rm, …", _VOLUMES),
     Row("builder", BUILDER, "Manage the build cache: prune", _IMAGES),
     Row("system", SYSTEM, "Look at the whole machine: df, events, info", "More"),
     Row("info", "about:info", "Show what the machine and its engine are, have and lack", "More"),

@@ -1,14 +1,17 @@
-"""Archives that commands write: to a file that appears when it is complete, or to stdout."""
+"""Archives that commands write, to a file that appears when it is complete or to stdout, and those that they read."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final
 
 from machine.cli import show
 from machine.cli.transfer_progress import LiveLine
-from machine.errors import MachineError, Usage
+from machine.errors import MachineError, NotFound, Usage
+
+_PIECE: Final = 1024 * 1024
 
 
 def write_archive(path: str | None, ask: Callable[[], Iterator[bytes]]) -> None:
@@ -41,3 +44,20 @@ def _write_whole(path: str, pieces: Iterator[bytes]) -> None:
         live.clear()
         if os.path.exists(part):
             os.unlink(part)
+
+
+def open_archive(path: str | None) -> BinaryIO:
+    """The file to read, which the caller closes. None is stdin, which must not be a terminal."""
+    if path is None:
+        if sys.stdin.isatty():
+            raise Usage("there is no archive on a terminal: name a file, or redirect stdin")
+        # A copy: closing it shall not close stdin.
+        return os.fdopen(os.dup(0), "rb")
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise NotFound(f"cannot read {path}: {error.strerror}") from error
+
+
+def pieces(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(_PIECE), b"")

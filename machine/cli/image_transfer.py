@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated
 
 import typer
 
 from machine.cli import target
 from machine.cli.completion import image_names
+from machine.cli.files import open_archive, pieces
 from machine.cli.options import ImageName, ImageNames, MachineOption
 
 _What = "What"
 _Output = "Output"
-_PIECE: Final = 1024 * 1024
 _AllTags = Annotated[
     bool, typer.Option("-a", "--all-tags", help="all tags of the repository", rich_help_panel=_What)
 ]
@@ -115,9 +113,9 @@ def load(
     from machine.cli import transfer_progress
 
     name = target.machine_name(ctx, machine)
-    with _source(source) as file, target.engine(ctx, machine) as client:
+    with open_archive(source) as file, target.engine(ctx, machine) as client:
         messages = transfer_progress.follow(
-            f"loading images on {name}", client.images.load(_pieces(file)), quiet=quiet
+            f"loading images on {name}", client.images.load(pieces(file)), quiet=quiet
         )
     for message in messages:
         print(message)
@@ -169,26 +167,8 @@ def import_(
     from machine.cli import transfer_progress
 
     name = target.machine_name(ctx, machine)
-    with _source(None if source == "-" else source) as file, target.engine(ctx, machine) as client:
-        reports = client.images.import_(_pieces(file), image, message, change or ())
+    with open_archive(None if source == "-" else source) as file, target.engine(ctx, machine) as client:
+        reports = client.images.import_(pieces(file), image, message, change or ())
         messages = transfer_progress.follow(f"importing on {name}", reports, quiet=not sys.stderr.isatty())
     if messages:
         print(messages[-1])
-
-
-def _source(path: str | None) -> BinaryIO:
-    from machine.errors import NotFound, Usage
-
-    if path is None:
-        if sys.stdin.isatty():
-            raise Usage("there is no archive on a terminal: name a file, or redirect stdin")
-        # A copy: closing it shall not close stdin.
-        return os.fdopen(os.dup(0), "rb")
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise NotFound(f"cannot read {path}: {error.strerror}") from error
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: file.read(_PIECE), b"")

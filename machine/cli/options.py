@@ -59,4 +59,5 @@ RunningName = Annotated[str, typer.Argument(metavar="CONTAINER", autocompletion=
 ContainerNames = Annotated[list[str], typer.Argument(metavar="CONTAINER...", autocompletion=container_names)]
 ImageName = Annotated[str, typer.Argument(metavar="IMAGE", autocompletion=image_names)]
 ImageNames = Annotated[list[str], typer.Argument(metavar="IMAGE...", autocompletion=image_names)]
+VolumeName = Annotated[str, typer.Argument(metavar="VOLUME", autocompletion=volume_names)]
 VolumeNames = Annotated[list[str], typer.Argument(metavar="VOLUME...", autocompletion=volume_names)]

@@ -1,4 +1,4 @@
-"""`pymachine volume create|ls|inspect|rm|prune`."""
+"""`pymachine volume create|ls|inspect|export|import|rm|prune`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from machine.cli.options import (
     JsonOption,
     MachineOption,
     QuietOption,
+    VolumeName,
     VolumeNames,
 )
 from machine.cli.output import Column, Record, print_list
@@ -101,6 +102,46 @@ def inspect(
     """
     with target.engine(ctx, machine) as client:
         inspect_each(volumes, client.volumes.inspect_raw, form)
+
+
+def export(
+    ctx: typer.Context,
+    volume: VolumeName,
+    machine: MachineOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="archive to write, else stdout", rich_help_panel="Output"
+        ),
+    ] = None,
+) -> None:
+    """Save a volume to a tar archive, with owners, times and extended attributes.
+
+    pymachine volume export -o data.tar data
+    pymachine -m dev1 volume export data | pymachine -m dev2 volume import - data
+    """
+    from machine.cli.files import write_archive
+
+    with target.engine(ctx, machine) as client:
+        write_archive(output, lambda: client.volumes.export(volume))
+
+
+def import_(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FILE|-")],
+    volume: VolumeName,
+    machine: MachineOption = None,
+) -> None:
+    """Make a volume of a tar archive, or fill an empty one; prints its name.
+
+    pymachine volume import data.tar data
+    ssh old tar -C /srv/data -c . | pymachine volume import - data
+    """
+    from machine.cli.files import open_archive, pieces
+
+    with open_archive(None if source == "-" else source) as file, target.engine(ctx, machine) as client:
+        client.volumes.fill(volume, pieces(file))
+    print(volume)
 
 
 def remove(

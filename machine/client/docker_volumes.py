@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from hostagent import wire
 from machine.client.docker_call import Caller, Filters, decode, filters, path_of
 
@@ -24,6 +26,16 @@ class Volumes:
         """The engine's JSON as it is, for printing."""
         return self._caller.call("GET", path_of("volumes", name)).read()
 
+    def export(self, name: str) -> Iterator[bytes]:
+        """Pieces of a tar with the whole volume."""
+        with self._caller.call("GET", _archive(name), timeout=None) as response:
+            yield from response.pieces()
+
+    def fill(self, name: str, archive: Iterable[bytes]) -> None:
+        """Unpack pieces of a tar into an empty volume, which is made when there is none."""
+        headers = {"Content-Type": "application/x-tar"}
+        self._caller.call("PUT", _archive(name), body=archive, headers=headers, timeout=None).read()
+
     def remove(self, name: str, force: bool = False) -> None:
         self._caller.done("DELETE", path_of("volumes", name), {"force": force}, timeout=None)
 
@@ -31,3 +43,7 @@ class Volumes:
         """Removes anonymous volumes that no container has; with the filter all=true, others too."""
         answer = self._caller.call("POST", "/volumes/prune", {"filters": filters(chosen)}, timeout=None)
         return decode(answer.read(), wire.VolumesPruned)
+
+
+def _archive(name: str) -> str:
+    return f"{path_of('pymachine', 'v1', 'volumes', name)}/archive"

@@ -18,7 +18,7 @@ from tests.unit.api.fake_builds import FakeBuilds, FakeContexts
 from tests.unit.api.fake_containers import FakeCommitting, FakeControl, FakeFiles, FakeShims, FakeUsage
 from tests.unit.api.fake_engine import FakeEngine
 from tests.unit.api.fake_images import FakeHandover, FakeImageRemoval, FakeImages, FakeRegistries
-from tests.unit.api.fake_places import FakeConnections, FakeNetworks, FakeVolumes
+from tests.unit.api.fake_places import FakeConnections, FakeNetworks, FakeVolumeFiles, FakeVolumes
 
 
 @dataclass
@@ -106,6 +106,7 @@ async def server() -> AsyncIterator[Server]:
                 control=control,
                 files=FakeFiles(),
                 volumes=FakeVolumes(),
+                volume_files=FakeVolumeFiles(),
                 networks=FakeNetworks(),
                 connections=FakeConnections(),
                 shims=FakeShims(),

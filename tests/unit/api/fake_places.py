@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from hostagent import wire
 from hostagent.api.ports import Filters
@@ -47,6 +47,20 @@ class FakeConnections:
         if (ref, body.container) not in self.on:
             raise NotFound(f"container {body.container} is not connected to network {ref}")
         self.on.remove((ref, body.container))
+
+
+class FakeVolumeFiles:
+    """api.ports.VolumeFiles: archives that tell the volume's name."""
+
+    def __init__(self) -> None:
+        self.filled: dict[str, bytes] = {}
+
+    async def export(self, name: str) -> AsyncIterator[bytes]:
+        yield b"tar of "
+        yield name.encode()
+
+    async def fill(self, name: str, tar: AsyncIterator[bytes]) -> None:
+        self.filled[name] = b"".join([piece async for piece in tar])
 
 
 class FakeVolumes:
