@@ -10,6 +10,9 @@ from machine.cli.options import FormatOption, JsonOption, QuietOption
 from machine.cli.output import Column, Record, print_list
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from machine.drivers.base import Driver
     from machine.model.machine import Machine
     from machine.store.store import Store, Summary
 
@@ -52,22 +55,37 @@ def ls(
     else:
         from concurrent.futures import ThreadPoolExecutor
 
+        known = _drivers(store, found)
         with ThreadPoolExecutor(max_workers=8) as pool:
-            records = list(pool.map(lambda summary: _asked(store, summary), found))
+            records = list(pool.map(lambda summary: _asked(store, summary, known), found))
     if not found and form is None and not (as_json or quiet):
         note(f"there is no machine yet. {FIRST}")
         return
     print_list(records, _COLUMNS, key="Name", form=form, as_json=as_json, quiet=quiet)
 
 
-def _asked(store: Store, summary: Summary) -> Record:
+def _drivers(store: Store, found: Sequence[Summary]) -> dict[str, Driver]:
+    """One of each kind for all its machines."""
+    from machine.drivers.base import get
+    from machine.errors import Usage
+
+    known = {}
+    for name in {summary.machine.driver for summary in found if summary.machine is not None}:
+        try:
+            known[name] = get(name, store)
+        except Usage:  # somebody's own, which is no longer installed
+            continue
+    return known
+
+
+def _asked(store: Store, summary: Summary, known: Mapping[str, Driver]) -> Record:
     from machine.errors import MachineError
     from machine.workflow import power
 
     if summary.machine is None or not summary.complete:
         return record(summary, "unknown", None)
     try:
-        state = power.state(store, summary.machine)
+        state = power.state(store, summary.machine, known.get(summary.machine.driver))
     except MachineError:
         # One host that cannot be asked must not hide the others.
         state = "unknown"

@@ -71,18 +71,24 @@ def engine(context: typer.Context | None, option: str | None) -> Iterator[Docker
 
 
 def _explained(name: str, error: Unavailable) -> Unavailable:
+    from machine.drivers import base as drivers
     from machine.store.store import Store
     from machine.workflow import power
 
     store = Store()
     try:
-        state = power.state(store, store.get(name))
+        machine = store.get(name)
+        state = power.state(store, machine)
     except MachineError:
         return error
     if state == "stopped":
         return Unavailable(f"{name} is stopped.  Start it:  pymachine start {name}")
     if state == "absent":
         return Unavailable(f"{name} is gone from where it was made.  Forget it:  pymachine rm {name}")
+    if state == "running" and drivers.get(machine.driver, store).account is not None:
+        return Unavailable(
+            f"{error}\nIf you come from another address now, let it in:  pymachine start {name}"
+        )
     return error
 
 

@@ -12,7 +12,7 @@ from machine.drivers.aws_api import Aws, Refused
 from machine.drivers.aws_order import Plan
 from machine.drivers.aws_tags import SHARED, TAG, tags
 from machine.drivers.base import Ask, Say
-from machine.errors import Conflict, Denied, Unavailable
+from machine.errors import Conflict, Denied, MachineError, Unavailable
 from machine.model.machine import Machine
 from machine.store.store import Store
 
@@ -21,6 +21,7 @@ GROUP: Final = "group"  # key of the record's driver_data
 # Says the address that a request comes from, as text; AWS's own.
 _SERVICE: Final = "https://checkip.amazonaws.com"
 _ENDING_SECONDS: Final = 180.0  # AWS takes half a minute to a minute
+_ECHO_SECONDS: Final = 10.0
 _PORT: Final = 22
 
 
@@ -108,16 +109,30 @@ class Group:
         return str(answer["GroupId"])
 
     def _change(self, operation: str, identifier: str, cidr: str, by: str) -> None:
-        try:
-            self._aws.call(
-                self._region,
-                operation,
-                expect=("InvalidPermission.Duplicate", "InvalidPermission.NotFound"),
-                GroupId=identifier,
-                IpPermissions=[_permission(cidr, by)],
-            )
-        except Refused:
-            return  # as it should be already
+        end = time.monotonic() + _ECHO_SECONDS
+        while True:
+            try:
+                self._aws.call(
+                    self._region,
+                    operation,
+                    expect=(
+                        "InvalidPermission.Duplicate",
+                        "InvalidPermission.NotFound",
+                        "InvalidGroup.NotFound",
+                    ),
+                    GroupId=identifier,
+                    IpPermissions=[_permission(cidr, by)],
+                )
+            except Refused as error:
+                if error.code != "InvalidGroup.NotFound":
+                    return  # as it should be already
+                if time.monotonic() > end:
+                    raise MachineError(
+                        f"the security group {identifier} is gone again: run the command again"
+                    ) from error
+                time.sleep(1)  # it was made a moment ago, and is not known everywhere yet
+            else:
+                return
 
     def remove_if_unused(self, say: Say) -> bool:
         """Whether it is gone now. Waits for instances that AWS is still ending; one that lives keeps it."""

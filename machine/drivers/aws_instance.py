@@ -70,8 +70,9 @@ def request(
         "VolumeSize": plan.disk_size,
         "VolumeType": plan.disk_type,
         "DeleteOnTermination": True,
-        "Encrypted": plan.encrypted,
     }
+    if plan.encrypted:  # not said otherwise: the account's default may be to encrypt
+        disk["Encrypted"] = True
     if plan.kms_key:
         disk["KmsKeyId"] = plan.kms_key
     interface: dict[str, Any] = {

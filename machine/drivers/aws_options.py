@@ -19,7 +19,7 @@ OPTIONS: Final = {
     "type": "instance type, default t3.small; t4g.small,t4g.medium: the next one when AWS has no room",
     "image": f"{', '.join(IMAGES)} (default debian-12), or ami-...",
     "disk-size": "of the root disk in GB, default 10",
-    "disk-type": "gp3 (default), gp2, io1, io2, st1, sc1, standard",
+    "disk-type": "gp3 (default), gp2, standard",
     "disk-encrypted": "true, or the ARN or alias of a KMS key",
     "spot": "true: ask for a spot instance first, in all zones and types, then for one on demand",
     "vpc": "vpc-..., if not the region's default one",
@@ -32,7 +32,7 @@ OPTIONS: Final = {
     "tags": "KEY=VALUE,KEY=VALUE on all that is made",
     "user-data": "file with cloud-init data of your own, run after ours",
 }
-_DISKS: Final = ("gp3", "gp2", "io1", "io2", "st1", "sc1", "standard")
+_DISKS: Final = ("gp3", "gp2", "standard")  # the others cannot boot, or are bought by their IOPS
 _TYPE: Final = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _TRUTH: Final = {"true": True, "yes": True, "": True, "1": True, "false": False, "no": False, "0": False}
 _OURS: Final = ("pymachine", "aws:")

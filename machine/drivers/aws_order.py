@@ -207,8 +207,9 @@ def _subnets(aws: Aws, region: str, wanted: Wanted) -> tuple[str, dict[str, str]
     if wanted.vpc is not None:
         _exists(aws, region, "describe_vpcs", vpc, "VPC", VpcIds=[vpc])
     subnets: dict[str, str] = {}
+    # The region's own zones come first: local zones, which cost more, have no default subnets.
     listed = aws.pages(region, "describe_subnets", "Subnets", Filters=[{"Name": "vpc-id", "Values": [vpc]}])
-    for subnet in sorted(listed, key=lambda subnet: (subnet["AvailabilityZone"], not subnet["DefaultForAz"])):
+    for subnet in sorted(listed, key=lambda subnet: (not subnet["DefaultForAz"], subnet["AvailabilityZone"])):
         if wanted.private or subnet["DefaultForAz"] or subnet["MapPublicIpOnLaunch"]:
             subnets.setdefault(subnet["AvailabilityZone"], subnet["SubnetId"])
     if not subnets:

@@ -57,9 +57,12 @@ def stop(store: Store, name: str, progress: Progress = silent, *, patience: floa
                 store.save(replace(machine, bill=machine.bill.stopped()))
 
 
-def state(store: Store, machine: Machine) -> drivers.State:
-    """What the driver says; "unknown" when it cannot be asked from here (another user, another system)."""
-    driver = drivers.get(machine.driver, store)
+def state(store: Store, machine: Machine, driver: drivers.Driver | None = None) -> drivers.State:
+    """What the driver says; "unknown" when it cannot be asked from here (another user, another system).
+
+    `driver`: the machine's, if the caller has it already, with connections that it can use again.
+    """
+    driver = driver or drivers.get(machine.driver, store)
     try:
         driver.check_access()
     except Unsupported:
