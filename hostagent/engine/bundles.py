@@ -133,6 +133,9 @@ class Bundles:
                 device_nodes=found.nodes,
                 device_rules=found.rules,
                 apparmor=security.apparmor_profile(host),
+                interface_sysctls=tuple(
+                    pair for placed in endpoint.placed for pair in placed.interface.sysctls
+                ),
                 links=tuple(self._links.environment(container)),
                 mappings=self._remap.linux() if self._remap and shared.mapped else {},
             )

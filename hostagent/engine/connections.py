@@ -148,7 +148,7 @@ class Connections:
         except BaseException:
             for fd in fds:
                 os.close(fd)
-            self._endpoints.withdraw(container, placed.bridge)
+            self._endpoints.withdraw(container, placed.bridge, alive=True)
             raise
         if fds and container.link:
             container.link.send(protocol.Keep(), fds)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from hostagent.engine import joined, ports
+from hostagent.engine import endpointoptions, joined, ports
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
 from hostagent.engine.endpoint import NOWHERE, Endpoint, Facts, Placed, facts, next_name, order
@@ -94,14 +94,16 @@ class Endpoints:
         link_local = [_link_local(text) for text in ipam.link_local_ips]
         bridge: Driver
         if network is None:
-            bridge, mac = self._bridges.default, _wanted_mac(container)
-            return Placed(None, bridge, bridge.allocate(container.id, mac, name, link_local=link_local))
-        bridge = self._bridges.bridge(network.id)
-        address = IPv4Address(ipam.ipv4_address) if ipam.ipv4_address else None
-        address6 = IPv6Address(ipam.ipv6_address) if ipam.ipv6_address else None
-        mac = settings.mac_address or _main_mac(container, network) or None
-        interface = bridge.allocate(container.id, mac, name, address, address6, link_local)
-        return Placed(network, bridge, interface)
+            bridge = self._bridges.default
+            interface = bridge.allocate(container.id, _wanted_mac(container), name, link_local=link_local)
+        else:
+            bridge = self._bridges.bridge(network.id)
+            address = IPv4Address(ipam.ipv4_address) if ipam.ipv4_address else None
+            address6 = IPv6Address(ipam.ipv6_address) if ipam.ipv6_address else None
+            mac = settings.mac_address or _main_mac(container, network) or None
+            interface = bridge.allocate(container.id, mac, name, address, address6, link_local)
+        sysctls = endpointoptions.sysctls(settings.driver_opts or {}, name)
+        return Placed(network, bridge, replace(interface, sysctls=sysctls))
 
     def bind(self, container: Container, first: Placed) -> tuple[tuple[PortBinding, ...], tuple[int, ...]]:
         """Hold the host's ports for a container whose first network is this one; nothing on an internal one."""
@@ -188,10 +190,10 @@ class Endpoints:
         bridge.unpublish(container.id)
         self._relays.close(container.id)
 
-    def withdraw(self, container: Container, bridge: Driver) -> None:
-        """Take it off one bridge."""
+    def withdraw(self, container: Container, bridge: Driver, alive: bool = False) -> None:
+        """Take it off one bridge; `alive`: it goes on without."""
         bridge.unpublish(container.id)
-        shared = any(guest.state.running for guest in self._containers.guests(container))
+        shared = alive or any(guest.state.running for guest in self._containers.guests(container))
         bridge.disconnect(container.id, shared)
         bridge.release(container.id)
 

@@ -112,6 +112,7 @@ def endpoint(container: Container, joined: Joined) -> EndpointSettings:
     if joined.predefined:
         address, _, prefix = (state.ip if joined.name == BRIDGE else "").partition("/")
         return EndpointSettings(
+            ipam_config=joined.settings.ipam_config,
             network_id=joined.network_id,
             endpoint_id=container.id if state.running else "",
             gateway=state.gateway if joined.name == BRIDGE else "",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address, ip_network
 
-from hostagent.engine import namespaces
+from hostagent.engine import endpointoptions, namespaces
 from hostagent.engine.joined import BRIDGE, Joined, network_id
-from hostagent.errors import Invalid, NotFound, Unsupported
+from hostagent.errors import Invalid, NotFound
 from hostagent.network.addressing import together
 from hostagent.network.bridges import Bridges
 from hostagent.network.network import PREDEFINED, Network
@@ -101,9 +101,7 @@ def check(network: Network | None, settings: EndpointSettings) -> None:
         raise Invalid(f"invalid MAC address {settings.mac_address}")
     if errors:
         raise Invalid("invalid endpoint settings:\n" + together(errors))
-    for option in settings.driver_opts or {}:
-        if option.startswith("com.docker.network."):
-            raise Unsupported(f"the endpoint option {option} is not built in this engine: leave it out")
+    endpointoptions.check(settings.driver_opts or {})
 
 
 def _address_errors(ipam: EndpointIPAMConfig) -> list[str]:

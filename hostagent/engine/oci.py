@@ -92,6 +92,8 @@ class Bundle:
     device_nodes: tuple[Json, ...]
     device_rules: tuple[Json, ...]
     apparmor: str | None
+    interface_sysctls: tuple[tuple[str, str], ...] = ()
+    """Of interfaces that the container will have: keys with slashes."""
     links: tuple[str, ...] = ()
     """NAME=value about linked containers."""
     mappings: Json = field(default_factory=dict)
@@ -135,7 +137,12 @@ def render(bundle: Bundle) -> bytes:
                 "resources": {**bundle.limits, "devices": bundle.device_rules},
                 "maskedPaths": host.masked_paths or (),
                 "readonlyPaths": host.readonly_paths or (),
-                "sysctl": {**_network_sysctls(kinds), **_domain_of_host(bundle, kinds), **host.sysctls},
+                "sysctl": {
+                    **_network_sysctls(kinds),
+                    **_domain_of_host(bundle, kinds),
+                    **dict(bundle.interface_sysctls),
+                    **host.sysctls,
+                },
             },
         }
     )

@@ -21,6 +21,7 @@ class InterfaceJson(TypedDict):
     gateway: str | None
     gateway6: str | None
     mtu: int
+    sysctls: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Interface:
     gateway: str | None
     mtu: int = 1500
     gateway6: str | None = None
+    sysctls: tuple[tuple[str, str], ...] = ()
+    """Path below /proc/sys, and value: of the interface, once it is there."""
 
     @property
     def ip(self) -> str:
@@ -62,6 +65,7 @@ class Interface:
             "gateway": self.gateway,
             "gateway6": self.gateway6,
             "mtu": self.mtu,
+            "sysctls": list(self.sysctls),
         }
 
     @classmethod
@@ -75,6 +79,7 @@ class Interface:
             gateway=fields["gateway"],
             mtu=fields["mtu"],
             gateway6=fields.get("gateway6"),
+            sysctls=tuple((path, value) for path, value in fields.get("sysctls", ())),
         )
 
 

@@ -56,6 +56,10 @@ class Plan:
     """Bytes; 0: as the host's uplink."""
     isolated: bool = False
     """The containers may not talk to each other."""
+    addressless: bool = False
+    """The bridge gets no IPv4 address."""
+    given: bool = False
+    """The bridge is the user's: it keeps what it has, and stays when the network goes."""
 
 
 class BridgeNetwork(Driver):
@@ -172,11 +176,13 @@ class BridgeNetwork(Driver):
                 bridge = self._route.link(self._bridge)
                 if bridge is None:
                     raise Unavailable(f"the bridge {self._bridge} was removed while it was being made")
-            address = f"{gateway}/{network.prefixlen}"
-            stale = [found for found in self._route.addresses(bridge.index) if found != address]
+            own = [] if self._plan and self._plan.addressless else [f"{gateway}/{network.prefixlen}"]
+            stale = [found for found in self._route.addresses(bridge.index) if found not in own]
+            if self._plan and self._plan.given:
+                stale = []
             self._route.request(
                 *(netlink.delete_address(bridge.index, found) for found in stale),
-                netlink.new_address(bridge.index, address),
+                *(netlink.new_address(bridge.index, address) for address in own),
                 netlink.link_up(bridge.index),
             )
         except OSError as error:
@@ -216,7 +222,8 @@ class BridgeNetwork(Driver):
         self._ports.remove_table(ipv6=self._pool6 is not None)
         bridge = self._route.link(self._bridge)
         if bridge is not None:
-            self._delete_links([*self._own_links(bridge.index), self._bridge])
+            bridges = [] if self._plan and self._plan.given else [self._bridge]
+            self._delete_links([*self._own_links(bridge.index), *bridges])
         self._leases.forget_bridge()
         self._index = 0
 

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import msgspec
+from msgspec.structs import replace
 
 from hostagent.errors import Conflict, Denied, EngineError, NotFound, Unsupported
 from hostagent.kernel import netlink
@@ -82,7 +83,7 @@ class Bridges:
         if made.driver == "macvlan":
             self._check_parent(made)
         else:
-            self._check_bridge(made)
+            made = replace(made, given=self._check_bridge(made))
         bridge = self._index(made)
         try:
             self._database.execute(
@@ -154,6 +155,8 @@ class Bridges:
             ),
             mtu=made.mtu,
             isolated=not made.icc,
+            addressless=made.addressless,
+            given=made.given,
         )
         table = f"{self._table}-{made.id[:12]}"
         return BridgeNetwork(self._database, made.bridge, table, plan=plan, tables=self._tables)
@@ -197,17 +200,19 @@ class Bridges:
             f"ip link add link {above} name {made.parent} type vlan id {number}"
         )
 
-    def _check_bridge(self, made: Network) -> None:
-        for each in self._networks.values():
-            if each.bridge == made.bridge:
-                raise Denied(
-                    f"cannot create network {made.id} ({made.bridge}): conflicts with network {each.id} "
-                    f"({each.bridge}): networks have same bridge name"
-                )
+    def _check_bridge(self, made: Network) -> bool:
+        """Whether the host has it already."""
+        taken = {each.bridge: each.id for each in self._networks.values()} | {self.default_name: "bridge"}
+        if other := taken.get(made.bridge):
+            raise Denied(
+                f"cannot create network {made.id} ({made.bridge}): conflicts with network {other} "
+                f"({made.bridge}): networks have same bridge name"
+            )
         with netlink.Socket() as kernel:
             link = kernel.link(made.bridge)
-        if link is not None:
-            raise Conflict(f"the interface {made.bridge} exists already: choose another name for the bridge")
+        if link is not None and link.kind != "bridge":
+            raise EngineError(f"existing interface {made.bridge} is not a bridge")
+        return link is not None
 
 
 def _pool(made: Network) -> ipam.Pool:

@@ -44,6 +44,10 @@ class Network(msgspec.Struct, frozen=True, omit_defaults=True):
     """The host's address that ports are published at unless they name one; "" is every address."""
     own_subnet: bool = False
     """The user chose the subnet, and may choose addresses."""
+    addressless: bool = False
+    """The bridge has no IPv4 address of ours: somebody else on it is the gateway."""
+    given: bool = False
+    """The bridge was there before, and stays."""
     metadata: bool = False
     """Its containers may ask the cloud's metadata service."""
     ipv6: Block | None = None
@@ -170,6 +174,7 @@ def settle(
         bridge=options.bridge or f"br-{network_id[:12]}",
         icc=options.icc,
         metadata=options.metadata,
+        addressless=options.addressless,
         masquerade=options.masquerade,
         binding="" if options.binding == "0.0.0.0" else options.binding,  # noqa: S104 - compared, not bound
     )

@@ -16,9 +16,10 @@ _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 _BINDING = "com.docker.network.bridge.host_binding_ipv4"
 _PREFIX = "com.docker.network.container_iface_prefix"
 ENABLE_IPV6 = "com.docker.network.enable_ipv6"
+_INHIBIT = "com.docker.network.bridge.inhibit_ipv4"
 _METADATA = "pymachine.network.metadata"
 _PARENT, _MODE = "parent", "macvlan_mode"
-_BRIDGE = frozenset({_NAME, _MTU, _ICC, _MASQUERADE, _BINDING, _PREFIX, ENABLE_IPV6})
+_BRIDGE = frozenset({_NAME, _MTU, _ICC, _MASQUERADE, _BINDING, _PREFIX, _INHIBIT, ENABLE_IPV6})
 _MACVLAN = frozenset({_MTU, _PREFIX, ENABLE_IPV6})
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
@@ -40,6 +41,8 @@ class BridgeOptions:
     masquerade: bool
     binding: str
     prefix: str
+    addressless: bool
+    """The bridge gets no IPv4 address: whoever else is on it is the gateway."""
     metadata: bool
     """The cloud's metadata service is not kept from containers."""
 
@@ -94,6 +97,7 @@ def check(options: Mapping[str, str]) -> BridgeOptions:
         masquerade=flag(options, _MASQUERADE, True),
         binding=_binding(options),
         prefix=_prefix(options),
+        addressless=flag(options, _INHIBIT, False),
         metadata=flag(options, _METADATA, False),
     )
 
@@ -131,4 +135,4 @@ def _binding(options: Mapping[str, str]) -> str:
     try:
         return str(IPv4Address(text))
     except ValueError:
-        raise Invalid(f"failed to parse {_BINDING} value: {text} (invalid ip)") from None
+        raise Invalid(f"failed to parse {_BINDING} value: {text} (nil ip)") from None

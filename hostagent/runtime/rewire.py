@@ -57,8 +57,16 @@ def _run(message: Rewire, init_pid: int, open_resolver: bool, channel: socket.so
 
 
 def _change(message: Rewire) -> None:
+    interfaces = [Interface.from_json(each) for each in message.interfaces]
     with netlink.Socket() as kernel:
-        netlink.configure([Interface.from_json(each) for each in message.interfaces])
+        try:
+            netlink.configure(interfaces)
+            for each in interfaces:
+                _set_sysctls(each)
+        except BaseException:
+            for each in interfaces:
+                kernel.request(netlink.delete_link(each.name), ignore=netlink.GONE)
+            raise
         for name in message.removed:
             kernel.request(netlink.delete_link(name), ignore=netlink.GONE)
         for family, gateway, interface in (
@@ -69,3 +77,10 @@ def _change(message: Rewire) -> None:
                 kernel.request(netlink.new_default_route(gateway, socket.if_nametoindex(interface)))
             else:
                 kernel.request(netlink.delete_default_route(family), ignore=netlink.NO_ROUTE)
+
+
+def _set_sysctls(interface: Interface) -> None:
+    for path, value in interface.sysctls:
+        # /proc/sys/net shows the namespace of whoever looks.
+        with open(f"/proc/sys/{path}", "w") as setting:
+            setting.write(value)
