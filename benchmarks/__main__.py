@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import density, laptop
+from benchmarks import density, laptop, traffic
 from benchmarks.memory import memory_bytes
 from benchmarks.work import TASKS, Task
 from tests.peers import tree
@@ -55,6 +55,7 @@ def main() -> None:
             engine.ok("load", "-i", str(archive))
         idle = [memory_bytes(engine) for engine in engines]
         dense = [line for count in options.density for line in density.rows(engines, count)]
+        dense += traffic.rows(engines)
         for engine in engines:
             _prepare(engine, options.stopped)
         rows = [_compare(task, engines, options) for task in TASKS]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
 from tests.root.differential.conftest import Same
@@ -137,3 +140,34 @@ def test_sysctls_of_an_endpoint(daemon: Daemon) -> None:
     engine.ok("network", "connect", "three", "box")
     assert "eth2" in engine.ok("exec", "box", "ip", "link")
     assert engine.ok("exec", "box", "ip", "route").startswith("default via")
+
+
+@pytest.mark.long
+def test_two_hundred_containers_come_and_go(daemon: Daemon) -> None:
+    """No interface, rule, lease or name is left."""
+    engine, count = daemon.engine, 200
+
+    def seen() -> tuple[list[str], list[str]]:
+        links = engine.namespace.run(["ip", "-o", "link"]).stdout.splitlines()
+        rules = engine.namespace.run(["nft", "list", "ruleset"]).stdout.splitlines()
+        return sorted(line.split(": ")[1] for line in links), sorted(rules)
+
+    engine.ok("network", "create", "--ipv6", "--subnet", "10.77.0.0/16", "--subnet", "fd00:77::/64", "many")
+    before = seen()
+    names = [f"box{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        engine.ok("run", "-d", "--name", name, "-p", f"{20000 + number}:80", "busybox", "sleep", "900")
+        engine.ok("network", "connect", "many", name)
+    assert len(json.loads(engine.ok("network", "inspect", "-f", "{{json .Containers}}", "many"))) == count
+    assert engine.ok("exec", names[-1], "ping", "-c", "1", "-W", "5", "-q", names[0])
+    for name in names:
+        engine.ok("network", "disconnect", "many", name)
+    assert engine.docker("exec", names[-1], "nslookup", names[0]).code != 0
+    engine.ok(
+        "run", "--rm", "--network", "many", "--ip", "10.77.0.2", "--ip6", "fd00:77::2", "busybox", "true"
+    )
+    engine.ok("rm", "-f", *names, timeout=120)
+    deadline = time.monotonic() + 30
+    while seen() != before:
+        assert time.monotonic() < deadline, seen()
+        time.sleep(0.2)
