@@ -75,6 +75,7 @@ BUILDER: Final = (Row("prune", "disk:prune_builds", "Remove what builds have kep
 
 TOP: Final = (
     Row("create", "machine_create:create", "Create a machine and put the engine on it", _MACHINES),
+    Row("up", "up:up", "Make a machine for a compose project, and remove it at the end", _MACHINES),
     Row("ls", "machine_ls:ls", "List machines", _MACHINES),
     Row("adopt", "machine_account:adopt", "Take over machines that are in a cloud account", _MACHINES),
     Row("gc", "machine_account:gc", "Remove what unfinished creates have left in a cloud account", _MACHINES),

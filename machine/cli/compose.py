@@ -37,10 +37,15 @@ def compose(
     """
     program = find(os.environ)
     socket = target.engine_socket(ctx, None)
-    environment = {name: value for name, value in os.environ.items() if name not in _IN_THE_WAY}
-    environment |= {"DOCKER_HOST": f"unix://{socket}", "PYMACHINE_MACHINE": target.machine_name(ctx, None)}
+    environment = environment_of(socket, target.machine_name(ctx, None))
     sys.stdout.flush()
     os.execve(program, ["docker-compose", *(words or ())], environment)  # noqa: S606  (no shell is meant)
+
+
+def environment_of(socket: Path, machine: str) -> dict[str, str]:
+    """Ours, but for the engine that is meant."""
+    found = {name: value for name, value in os.environ.items() if name not in _IN_THE_WAY}
+    return found | {"DOCKER_HOST": f"unix://{socket}", "PYMACHINE_MACHINE": machine}
 
 
 def find(environment: Mapping[str, str]) -> str:

@@ -179,7 +179,7 @@ def create(
         ttl=None if ttl is None else (ttl, values.nanoseconds(ttl) / 1e9),
         keys=None if authorize is None else values.lines(authorize),
         ask=lambda question: (yes and driver != "ssh") or ask(question),
-        approve=lambda offer: _approved(offer, yes=yes, dry_run=dry_run),
+        approve=lambda offer: approved(offer, yes=yes, dry_run=dry_run),
     )
     if dry_run:
         _rehearse(store, agreed)
@@ -190,10 +190,10 @@ def create(
         _make_at_once(store, agreed, verbosity, quiet=quiet, keep=keep)
         return
     for name in names:
-        _make_one(store, agreed, name, verbosity, quiet=quiet, keep=keep)
+        make_one(store, agreed, name, verbosity, quiet=quiet, keep=keep)
 
 
-def _make_one(
+def make_one(
     store: Store, agreed: Agreed, name: str, verbose: int, *, quiet: bool, keep: bool, among: str = ""
 ) -> None:
     from machine.cli.console import note
@@ -225,7 +225,7 @@ def _make_at_once(store: Store, agreed: Agreed, verbose: int, *, quiet: bool, ke
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         jobs = {
             pool.submit(
-                _make_one, store, agreed, name, verbose, quiet=quiet, keep=keep, among=name.ljust(width)
+                make_one, store, agreed, name, verbose, quiet=quiet, keep=keep, among=name.ljust(width)
             ): name
             for name in agreed.names
         }
@@ -258,7 +258,7 @@ def _counted(names: list[str], count: int | None) -> list[str]:
     return [names[0].replace("{}", str(number)) for number in range(1, count + 1)]
 
 
-def _approved(offer: Offer, *, yes: bool, dry_run: bool) -> bool:
+def approved(offer: Offer, *, yes: bool, dry_run: bool) -> bool:
     """Shows what will be made and what it costs, and asks. Usage: nobody is there to answer."""
     from machine.cli.console import can_ask, confirm, note
     from machine.errors import Usage
