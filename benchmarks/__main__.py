@@ -4,6 +4,7 @@ Method: the same docker client, options, image and machine for both engines; rou
 order changes from round to round; medians of the rounds. Stopped containers are present throughout. A round
 ends when the engine is drained: no container of the round is left, by its own list. CPU seconds are those of
 the whole machine, clients included: run it on an idle machine. Absolute times are for orientation; ratios count.
+Builds, pull, push, save and load have engines and a disk of their own (benchmarks/images.py); buildx is Debian 13's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import density, laptop, traffic
+from benchmarks import density, images, laptop, traffic
 from benchmarks.memory import memory_bytes
 from benchmarks.work import TASKS, Task
 from tests.peers import tree
@@ -73,6 +74,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--stopped", type=int, default=200, help="stopped containers present (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--files", type=int, default=images.FILES, help="of a build's context (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--image-rounds", type=int, default=1, help="of builds, pull, push (default: %(default)s)"
     )
     parser.add_argument(
         "--density",
@@ -145,6 +152,7 @@ def _write(rows: Sequence[str], cli: Path, options: argparse.Namespace) -> None:
         "| --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
+        *images.table(cli, options.files, options.image_rounds),
         *laptop.table(),
     ]
     RESULTS.write_text("\n".join(lines))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hostagent.errors import EngineError
 from hostagent.image.crew import Crew
+from hostagent.image.fetching import side_by_side
 from hostagent.image.jobs import Pack
 from hostagent.image.jobs import Packed as PackedAnswer
 from hostagent.image.store import Blob, ImageStore, Lease, blob_key, layer_key
@@ -44,15 +46,17 @@ async def export(store: ImageStore, crew: Crew, lease: Lease, image: Image) -> E
     config = store.read_blob(image.id)
     kept = _stored_manifest(store, image)
     wanted = [layer.digest for layer in kept[1].layers] if kept else [""] * len(image.diff_ids)
-    layers: list[LayerFile] = []
-    for chain_id, diff_id, digest in zip(image.chain_ids, image.diff_ids, wanted, strict=True):
+
+    async def layer(chain_id: str, diff_id: str, digest: str) -> LayerFile:
         blobs = [blob for blob in store.layer_blobs(diff_id) if store.has_blob(blob.digest)]
         blob = next((blob for blob in blobs if blob.digest == digest), None) or next(iter(blobs), None)
-        if blob is not None:
-            lease.take(blob_key(blob.digest))
-            layers.append(LayerFile(blob, store.blob(blob.digest)))
-        else:
-            layers.append(await _pack(store, crew, lease, chain_id, diff_id))
+        if blob is None:
+            return await _pack(store, crew, lease, chain_id, diff_id)
+        lease.take(blob_key(blob.digest))
+        return LayerFile(blob, store.blob(blob.digest))
+
+    parts = zip(image.chain_ids, image.diff_ids, wanted, strict=True)
+    layers = await side_by_side(partial(layer, *each) for each in parts)
     if kept is not None and [layer.blob.digest for layer in layers] == wanted:
         return Exported(image, config, tuple(layers), kept[0], kept[1].media_type or media.OCI_MANIFEST)
     manifest = describe(image.id, len(config), [layer.blob for layer in layers])

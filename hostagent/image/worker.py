@@ -24,6 +24,7 @@ from hostagent.image.contextjobs import ContextJob
 from hostagent.image.filejobs import FileJob
 from hostagent.image.fulldisk import is_full
 from hostagent.image.jobs import Answer, Cancel, Ended, Failed, Job, Line, LocalJob, Message, Report, Step
+from hostagent.image.remotejobs import RemoteJob
 from hostagent.kernel import constants as c
 from hostagent.kernel import libc
 
@@ -53,7 +54,7 @@ def _perform(number: int, job: Job) -> Answer:
         from hostagent.image import contextfiles
 
         return contextfiles.perform(job)
-    # urllib3 takes long to import: only who needs it does.
+    # urllib3 takes long to import: only who needs it has it.
     if isinstance(job, DownloadJob):
         from hostagent.image import download
 
@@ -119,6 +120,9 @@ def main() -> None:
                     for pid in [pid for pid, number in jobs.items() if number == asked.number]:
                         os.kill(pid, signal.SIGKILL)
                     continue
+                if isinstance(asked.job, RemoteJob | DownloadJob):
+                    # Once, for all forks that follow: a push or pull has many of these jobs.
+                    import hostagent.image.remote  # noqa: F401
                 pid = os.fork()
                 if pid == 0:
                     _child(asked.number, asked.job, me)

@@ -1,5 +1,5 @@
-"""kill -9 of the daemon at random points of what it does with images: afterwards everything that it lists is whole,
-nothing else is on its disk, and the same command works.
+"""kill -9 of the daemon at random points of what it does with images and builds: afterwards everything that it lists is
+whole, nothing else is on its disk or in its cgroup, and the same commands work.
 
 Repeat a run's dice with PYMACHINE_FAULT_SEED; the moments still depend on the machine.
 """
@@ -34,8 +34,28 @@ def layers(dice: random.Random) -> list[bytes]:
     return [base, tar_of(*((member(f"own/{n}"), dice.randbytes(2000)) for n in range(300)))]
 
 
+DOCKERFILE = """\
+FROM busybox AS made
+ARG SALT
+RUN --mount=type=cache,target=/kept --mount=type=bind,target=/from cp -r /from /made && echo $SALT > /kept/salt
+FROM busybox
+COPY . /all
+WORKDIR /work
+COPY --from=made /made/own /own
+ARG SALT
+RUN echo $SALT > salt && rm -r /all/base
+"""
+
+
 def prepared(engine: Engine, dice: random.Random, folder: Path) -> list[list[str]]:
-    """Images in the registry and in archives; the commands to interrupt."""
+    """Images in the registry and in archives, a context; the commands to interrupt."""
+    context = engine.share / "context"
+    context.mkdir(exist_ok=True)
+    for data in layers(dice):
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            tar.extractall(context)
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    build = ["build", "-q", "-t", f"{IMAGE}:built", str(context)]
     for tag in ("1", "2"):
         data = archived(folder / f"{tag}.tar", [f"{IMAGE}:{tag}"], layers(dice))
         (engine.share / f"{tag}.tar").write_bytes(data)
@@ -49,6 +69,9 @@ def prepared(engine: Engine, dice: random.Random, folder: Path) -> list[list[str
         *(["import", str(engine.share / f"{tag}.root.tar"), f"{IMAGE}:imported"] for tag in "12"),
         ["image", "prune", "-f"],
         ["push", f"{IMAGE}:1"],
+        *([*build, "--build-arg", f"SALT={salt}"] for salt in range(6)),
+        *([*build, "--no-cache", "--build-arg", f"SALT={salt}"] for salt in range(2)),
+        *(["builder", "prune", "-af"] for _ in range(3)),
     ]
 
 
@@ -78,24 +101,37 @@ def nothing_else(root: Path) -> None:
     on_disk = {f"sha256:{path.name}" for path in (root / "blobs/sha256").iterdir()}
     assert on_disk <= kept, "blobs that nothing wants"
     assert {f"sha256:{path.name}" for path in (root / "layers").iterdir()} == chains
-    assert not [path.name for path in (root / "tmp").iterdir() if path.name.startswith("image-")]
+    assert not list((root / "tmp").iterdir())
+    assert not list((root / "containers").iterdir())
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.long)])
 def test_kills_at_random_points(daemon: Daemon, tmp_path: Path, kills: int) -> None:
     dice = random.Random(SEED)
     engine = daemon.engine
     commands = prepared(engine, dice, tmp_path)
     print(f"PYMACHINE_FAULT_SEED={SEED}")
-    for _ in range(kills):
+    for number in range(1, kills + 1):
         command = dice.choice(commands)
+        print(" ".join(command))
         client = engine.start(*command)
-        time.sleep(dice.uniform(0.02, 0.7))  # the dice's moment, not a wait for anything
+        time.sleep(dice.uniform(0.02, 0.5))  # the dice's moment, not a wait for anything
         daemon.kill()
         client.communicate(timeout=30)
         daemon.ensure()
         nothing_else(daemon.containers.parent)
-        whole(engine)
+        assert not daemon.residue()
+        if number % 5 == 0:
+            whole(engine)
     for tag in "12":
         engine.ok("pull", f"{IMAGE}:{tag}")
         engine.ok("rmi", f"{IMAGE}:{tag}")
+    built = next(command for command in commands if command[0] == "build")
+    engine.ok(*built)
+    assert engine.ok("run", "--rm", f"{IMAGE}:built", "sh", "-c", "cat salt; ls /own | wc -l; ls /all") == (
+        "0\n300\nDockerfile\nown"
+    )
+    engine.ok("rmi", f"{IMAGE}:built")
+    engine.ok("builder", "prune", "-af")
+    nothing_else(daemon.containers.parent)
