@@ -22,7 +22,7 @@ def routes(contexts: ContextStore, builds: Builds) -> Iterator[tuple[str, str, R
     handlers = _Contexts(contexts, builds)
     yield "GET", "/pymachine/v1/contexts/{name}", Route(handlers.state)
     yield "PUT", "/pymachine/v1/contexts/{name}", Route(handlers.describe)
-    yield "POST", "/pymachine/v1/contents", Route(handlers.receive)
+    yield "POST", "/pymachine/v1/contents", Route(handlers.receive, lends_body=True)
     yield "POST", "/pymachine/v1/build", Route(handlers.build, abandoned_with_client=True)
 
 
@@ -39,7 +39,8 @@ class _Contexts:
         return json_reply(await self.contexts.describe(name, _id(request), request.body.chunks()))
 
     async def receive(self, request: Request) -> Answer:
-        await self.contexts.receive(request.body.chunks())
+        with request.body.lend() as incoming:
+            await self.contexts.receive(incoming)
         return NO_CONTENT
 
     async def build(self, request: Request) -> Answer:
@@ -51,8 +52,8 @@ class _Contexts:
             raise Invalid(f"the body is not what this call takes: {error}") from None
 
         async def run(asked: BuildRequest) -> Image:
-            async with self.contexts.use(name, wanted) as directory:
-                return await self.builds.build(asked, Given(directory, wanted, given.dockerfile))
+            async with self.contexts.use(name, wanted) as (directory, manifest):
+                return await self.builds.build(asked, Given(directory, manifest, wanted, given.dockerfile))
 
         return build_stream(request, self.builds.platform, run, given.secrets)
 

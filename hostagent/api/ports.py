@@ -19,7 +19,7 @@ from hostagent.build.context import Given
 from hostagent.model.commit import CommitOptions
 from hostagent.model.image import Image, Platform
 from hostagent.model.reference import Reference
-from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
+from hostagent.model.stream import AttachOptions, Hijacked, Incoming, LogOptions, Upgrade
 from hostagent.wire.context import ContextLacks, ContextState
 from hostagent.wire.handover import ImageLacks, ImageParts
 
@@ -310,9 +310,9 @@ class ContextStore(Protocol):
 
     async def describe(self, name: str, wanted: str, stream: AsyncIterator[bytes], /) -> ContextLacks: ...
 
-    async def receive(self, stream: AsyncIterator[bytes], /) -> None: ...
+    async def receive(self, incoming: Incoming, /) -> None: ...
 
-    def use(self, name: str, wanted: str, /) -> AbstractAsyncContextManager[str]: ...
+    def use(self, name: str, wanted: str, /) -> AbstractAsyncContextManager[tuple[str, str]]: ...
 
     async def usage(self) -> Sequence[wire.BuildCache]: ...
 

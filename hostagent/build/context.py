@@ -41,9 +41,10 @@ _LIMIT = 16 << 20
 @dataclass(frozen=True)
 class Given:
     """A context that is on this host already: `directory` is not the build's to change, `id` is its name by content.
-    The Dockerfile need not be part of it."""
+    `manifest` is the path of its list. The Dockerfile need not be part of it."""
 
     directory: str
+    manifest: str
     id: str
     dockerfile: bytes
 
@@ -86,7 +87,7 @@ class Contexts:
         """A context of this host becomes the context; the Dockerfile."""
         if not given.dockerfile.strip():
             raise Invalid("the Dockerfile cannot be empty")
-        self._main = _Directory(Tree(given.directory, given.id))
+        self._main = _Directory(Tree(given.directory, given.id, given.manifest))
         return given.dockerfile
 
     async def fetch(self, url: str) -> None:

@@ -26,11 +26,14 @@ import zstandard
 from hostagent.build import contextspace
 from hostagent.errors import Invalid, NotFound
 from hostagent.image.contextjobs import ContextJob, FindMissing, MakeContext, StoreContents
+from hostagent.image.crew import Crew
 from hostagent.image.crewpool import CrewPool
 from hostagent.image.jobs import Done
 from hostagent.image.spool import spool
 from hostagent.image.trees import remove_tree
+from hostagent.kernel.fds import owned
 from hostagent.model.moment import rfc3339
+from hostagent.model.stream import Incoming
 from hostagent.wire import BuildCache, decode
 from hostagent.wire.context import (
     ContextLacks,
@@ -83,26 +86,38 @@ class ContextStore:
                 raise
             return decode(report.read_bytes(), ContextLacks)
 
-    async def receive(self, stream: AsyncIterator[bytes]) -> None:
-        """Takes contents; what has come before the stream broke is kept. Raises Invalid."""
-        with self._scratch("contents") as path:
+    async def receive(self, incoming: Incoming) -> None:
+        """Takes contents from a client's socket (`fd` is ours from here on); what has come before the stream broke is
+        kept. Raises Invalid."""
+        with owned(incoming.fd), self._scratch("contents") as own:
+            own.mkdir()
             try:
-                await spool(stream, path)
-            finally:
-                async with self._storing:
+                async with Crew(incoming.fd) as crew:
                     self._grown = True
-                    await self._run(StoreContents(str(path), str(self._space.files), str(self._space.parts)))
+                    space = self._space
+                    job = StoreContents(
+                        fd=incoming.fd,
+                        early=incoming.early,
+                        length=incoming.length,
+                        own=str(own),
+                        files=str(space.files),
+                        parts=str(space.parts),
+                    )
+                    await crew.run(job, Done)
+            finally:
+                await asyncio.to_thread(remove_tree, os.fsencode(own))
 
     @asynccontextmanager
-    async def use(self, name: str, wanted: str) -> AsyncIterator[str]:
-        """The directory of a context, which nobody may change. Raises NotFound for one that was not described."""
+    async def use(self, name: str, wanted: str) -> AsyncIterator[tuple[str, str]]:
+        """The directory of a context, which nobody may change, and its manifest. Raises NotFound for one that was not
+        described."""
         slot = self._ready(name, wanted)
         if slot is None:
             slot = await self._make(name, wanted)
         self._users[slot] += 1
         try:
             os.utime(slot / "id")
-            yield str(slot / "fs")
+            yield str(slot / "fs"), str(slot / "manifest")
         finally:
             self._users[slot] -= 1
         if self._grown:
@@ -185,7 +200,8 @@ class ContextStore:
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
 
 
 def _assemble(packed: Path, slot: Path, wanted: str, manifest: Path) -> None:

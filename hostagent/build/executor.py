@@ -109,7 +109,7 @@ class BuildExecutor:
 
     def _files(self, source: Result) -> Files:
         if isinstance(source, Tree):
-            return Directory(source.directory)
+            return Directory(source.directory, source.manifest)
         if isinstance(source, Tar):
             return source.archive
         return Layers(self._directories(source))

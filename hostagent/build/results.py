@@ -42,10 +42,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Tree:
-    """A directory of files, the build's own: a context, a download. `digest` is that of all its content."""
+    """A directory of files, the build's own: a context, a download. `digest` is that of all its content; `manifest` the
+    path of a list of it, if there is one."""
 
     directory: str
     digest: str
+    manifest: str = ""
 
 
 @dataclass(frozen=True)

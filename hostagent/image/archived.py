@@ -6,6 +6,7 @@ hostagent.image.receiving makes none of a tar that is otherwise. All is root's.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import stat
@@ -16,7 +17,10 @@ import msgspec
 from hostagent.dockerfile.patterns import PathMatcher
 from hostagent.image.buildjobs import Archive
 from hostagent.image.sources import Content, Item
+from hostagent.wire.context import DIRECTORY, FIFO, FILE, HARD_LINK, SYMLINK, decode_entries, decode_pieces
 
+_EMPTY = hashlib.sha256().digest()
+_KINDS = {DIRECTORY: stat.S_IFDIR, FILE: stat.S_IFREG, SYMLINK: stat.S_IFLNK, FIFO: stat.S_IFIFO}
 _LINKS = 40
 """Symlinks on the way of one path, as the kernel has it (path_resolution(7))."""
 
@@ -133,6 +137,24 @@ def open_archive(files: Archive) -> Archived:
     archived = Archived(os.open(files.path, os.O_RDONLY | os.O_CLOEXEC), entries)
     archived.without(files.without)
     return archived
+
+
+def open_manifest(path: str) -> Archived:
+    """For digests: a context's files by its manifest, which says nothing of where they are."""
+    with open(path, "rb") as file:
+        listed = [entry for piece in decode_pieces(file.read()) for entry in decode_entries(piece.data)]
+    entries = {b"": Entry(b"", stat.S_IFDIR | 0o755, 0)}
+    for each in listed:
+        if each.kind == HARD_LINK:
+            first = entries[each.content]
+            entries[each.path] = msgspec.structs.replace(first, path=each.path, first=each.content)
+            continue
+        content = each.content or _EMPTY if each.kind == FILE else b""
+        link = each.content if each.kind == SYMLINK else b""
+        entries[each.path] = Entry(
+            each.path, _KINDS[each.kind] | each.mode, each.mtime_ns, each.size, 0, content, link
+        )
+    return Archived(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), list(entries.values()))
 
 
 class _Status:

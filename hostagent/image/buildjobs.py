@@ -12,9 +12,11 @@ class Layers(msgspec.Struct, frozen=True, tag=True):
 
 
 class Directory(msgspec.Struct, frozen=True, tag=True):
-    """The files below a directory of the host."""
+    """The files below a directory of the host; `manifest`: the list of what is in it (hostagent.image.contextjobs), if
+    there is one, from which digests can be had without reading the files."""
 
     path: str
+    manifest: str = ""
 
 
 class Archive(msgspec.Struct, frozen=True, tag=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
-from typing import IO
+from contextlib import suppress
+from typing import IO, cast
 
 import zstandard
 
@@ -13,6 +15,7 @@ from hostagent.errors import EngineError, Invalid
 from hostagent.image import jail
 from hostagent.image.contents import CHUNK, Contents, check
 from hostagent.image.contextjobs import ContextJob, FindMissing, MakeContext, PackPlain, StoreContents
+from hostagent.image.incoming import BodyReader, PiecesFile
 from hostagent.image.jobs import Done
 from hostagent.image.pack import Packer
 from hostagent.image.trees import remove_tree
@@ -104,14 +107,19 @@ def _find_missing(job: FindMissing) -> None:
 def _store(job: StoreContents) -> None:
     done: list[tuple[str, str]] = []
     contents = Contents(job.files)
+    body = PiecesFile(BodyReader(job.fd, job.early, job.length).piece)
     try:
         with (
-            open(job.stream, "rb", buffering=0) as packed,
-            zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream,
+            cast("IO[bytes]", io.BufferedReader(body, CHUNK)) as packed,
+            zstandard.ZstdDecompressor().stream_reader(
+                packed, read_size=CHUNK, read_across_frames=True
+            ) as stream,
         ):
             while len(head := _read(stream, FRAME.size)) == FRAME.size:
                 digest, size, offset, length = FRAME.unpack(head)
-                path = f"{job.parts}/{digest.hex()}"
+                path = f"{job.own}/{digest.hex()}"
+                if offset:
+                    _resume(job, digest.hex())
                 there, found = _part(stream, path, offset, length)
                 if there == size:
                     # What came in one piece was hashed on its way; the rest is read once more.
@@ -121,6 +129,15 @@ def _store(job: StoreContents) -> None:
         raise Invalid(f"the contents that came cannot be unpacked: {error}") from None
     finally:
         contents.adopt(done)
+        for name in os.listdir(job.own):
+            os.rename(f"{job.own}/{name}", f"{job.parts}/{name}")
+
+
+def _resume(job: StoreContents, digest: str) -> None:
+    """What came of it earlier becomes ours; nothing, if somebody else was quicker."""
+    if not os.path.exists(f"{job.own}/{digest}"):
+        with suppress(FileNotFoundError):
+            os.rename(f"{job.parts}/{digest}", f"{job.own}/{digest}")
 
 
 def _part(stream: zstandard.ZstdDecompressionReader, path: str, offset: int, length: int) -> tuple[int, str]:

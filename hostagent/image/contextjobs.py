@@ -18,12 +18,17 @@ class FindMissing(msgspec.Struct, frozen=True, tag=True):
 
 
 class StoreContents(msgspec.Struct, frozen=True, tag=True):
-    """Take contents out of a stream of frames (wire.context.FRAME), which may break off anywhere. Answer: Done.
+    """Take contents out of a stream of frames (wire.context.FRAME), the body in the inherited socket `fd`
+    (hostagent.model.stream.Incoming), which may break off anywhere. Answer: Done.
 
-    Raises Invalid for a content that is not what its digest says; all before it are kept.
+    Raises Invalid for a content that is not what its digest says; all before it are kept. `own` is an empty directory,
+    for what nobody else shall write to meanwhile.
     """
 
-    stream: str
+    fd: int
+    early: bytes
+    length: int
+    own: str
     files: str
     parts: str
 

@@ -17,13 +17,14 @@ from typing import IO, cast
 from hostagent.dockerfile.patterns import PathMatcher
 from hostagent.errors import EngineError
 from hostagent.image import jail
-from hostagent.image.archived import open_archive
+from hostagent.image.archived import open_archive, open_manifest
 from hostagent.image.buildjobs import (
     Archive,
     BuildJob,
     CopyFiles,
     Digested,
     DigestFiles,
+    Directory,
     Files,
     Finished,
     FinishLayer,
@@ -58,7 +59,10 @@ def perform(job: BuildJob) -> Received | Digested | Finished | Done:
             _unpack_context(job)
         case DigestFiles():
             jail.own_namespace()
-            return Digested(*digest(_opened(job.selection.files, job.mountpoint), job.selection))
+            files = job.selection.files
+            listed = isinstance(files, Directory) and files.manifest
+            source = open_manifest(listed) if listed else _opened(files, job.mountpoint)
+            return Digested(*digest(source, job.selection))
         case CopyFiles():
             _copy(job)
         case MakeDirectories():

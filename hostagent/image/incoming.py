@@ -6,10 +6,12 @@ a microsecond, where a whole HTTP parser takes thirty.
 
 from __future__ import annotations
 
+import io
 import os
 import select
 
 from hostagent.errors import Invalid
+from hostagent.image.tar_reader import Chunks
 
 _READ = 1 << 18
 _PIECE = 1 << 20
@@ -107,3 +109,21 @@ def _size(line: bytes) -> int:
     if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
         raise Invalid(f"the request's body is broken: {line[:40]!r} is no size of a chunk")
     return int(digits, 16)
+
+
+class PiecesFile(io.RawIOBase):
+    """Pieces, of which an empty one is the end, as a file."""
+
+    def __init__(self, pieces: Chunks) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # typeshed: Buffer
+        self._rest = self._rest or memoryview(self._pieces())
+        view = memoryview(buffer)[: len(self._rest)]
+        view[:] = self._rest[: len(view)]
+        self._rest = self._rest[len(view) :]
+        return len(view)

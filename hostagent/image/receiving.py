@@ -21,7 +21,7 @@ from hostagent.image.archived import Archived, Entry, encode
 from hostagent.image.buildjobs import ReceiveContext, Received
 from hostagent.image.compression import ahead, compression_of, open_stream
 from hostagent.image.fulldisk import Reserve
-from hostagent.image.incoming import BodyReader
+from hostagent.image.incoming import BodyReader, PiecesFile
 from hostagent.image.tar_reader import DIRECTORY, HARDLINK, REGULAR, SYMLINK, Chunks, TarReader
 from hostagent.image.tar_reader import Entry as Member
 
@@ -75,25 +75,7 @@ def _inflated(body: BodyReader, head: bytes) -> Chunks:
 
     if compression_of(head) is None:
         return raw
-    return open_stream(cast("IO[bytes]", io.BufferedReader(_Stream(raw), 1 << 20)), head[:8])
-
-
-class _Stream(io.RawIOBase):
-    """Pieces as a file."""
-
-    def __init__(self, pieces: Chunks) -> None:
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]  # typeshed: Buffer
-        self._rest = self._rest or memoryview(self._pieces())
-        view = memoryview(buffer)[: len(self._rest)]
-        view[:] = self._rest[: len(view)]
-        self._rest = self._rest[len(view) :]
-        return len(view)
+    return open_stream(cast("IO[bytes]", io.BufferedReader(PiecesFile(raw), 1 << 20)), head[:8])
 
 
 class _Listing:

@@ -81,12 +81,12 @@ def _send(client: DockerClient, context: Context) -> None:
     from machine.client import delta
 
     live = LiveLine(sys.stderr)
+
+    def passing(done: int, total: int) -> None:
+        live.show(f"  … context  {show.size(done)} of {show.size(total)} sent")
+
     try:
-        delta.send(
-            client.builds,
-            context,
-            lambda done, total: live.show(f"  … context  {show.size(done)} of {show.size(total)} sent"),
-        )
+        delta.send(client.builds, context, passing, passing)
     except KeyboardInterrupt:
         live.clear()
         note("what has arrived stays on the machine: the same command goes on from there")

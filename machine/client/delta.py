@@ -32,9 +32,10 @@ from machine.client.digest_cache import DigestCache
 from machine.client.docker_builds import Builds
 from machine.errors import MachineError
 
-BATCH: Final = 32 * 1024 * 1024
+BATCH: Final = 128 * 1024 * 1024
 """Bytes of contents in one request: what has arrived stays, so a broken line costs no more than this."""
 _PIECE: Final = 1024 * 1024
+_GATHERED: Final = 256 * 1024
 _CUT: Final = 127
 """A piece of the list ends where the path's checksum says so: a new file changes its own piece only."""
 
@@ -82,8 +83,9 @@ def read(directory: str, walked: Iterable[Entry]) -> Context:
     return Context(name, directory, entries, pieces)
 
 
-def send(builds: Builds, context: Context, sent: Sent) -> None:
-    """Afterwards the host has all of it. What arrives stays there, also when this is broken off."""
+def send(builds: Builds, context: Context, sent: Sent, passing: Sent = lambda _done, _total: None) -> None:
+    """Afterwards the host has all of it. What arrives stays there, also when this is broken off. `sent` hears of what
+    the host has said that it has, `passing` of what is on its way."""
     state = builds.context_state(context.name, context.id)
     if state.ready:
         return
@@ -97,9 +99,14 @@ def send(builds: Builds, context: Context, sent: Sent) -> None:
     )
     parts = list(_parts(context, lacks))
     total, done = sum(part.length for part in parts), 0
+
+    def heard(size: int) -> None:
+        nonlocal done
+        done += size
+        passing(done, total)
+
     for batch in _batches(parts):
-        builds.send_contents(_stream(context, batch))
-        done += sum(part.length for part in batch)
+        builds.send_contents(_stream(batch, heard))
         sent(done, total)
 
 
@@ -158,13 +165,23 @@ def _batches(parts: list[_Part]) -> Iterator[list[_Part]]:
         yield batch
 
 
-def _stream(context: Context, parts: list[_Part]) -> Iterator[bytes]:
-    packer = zstandard.ZstdCompressor(level=3).compressobj()
+def _stream(parts: list[_Part], heard: Callable[[int], None]) -> Iterator[bytes]:
+    packer = zstandard.ZstdCompressor(level=1).compressobj()
+    packed: list[bytes] = []
+    size = taken = 0
     for part in parts:
-        yield packer.compress(FRAME.pack(part.digest, part.size, part.offset, part.length))
+        packed.append(packer.compress(FRAME.pack(part.digest, part.size, part.offset, part.length)))
         for piece in _content(part):
-            yield packer.compress(piece)
-    yield packer.flush()
+            packed.append(packer.compress(piece))
+            size += len(packed[-1])
+            taken += len(piece)
+        # A chunk of the request for many files: each costs the other side something.
+        if size >= _GATHERED:
+            yield b"".join(packed)
+            heard(taken)
+            packed, size, taken = [], 0, 0
+    yield b"".join(packed) + packer.flush()
+    heard(taken)
 
 
 def _content(part: _Part) -> Iterator[bytes]:

@@ -14,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from hostagent.dockerfile.patterns import PathMatcher
 from hostagent.errors import NotFound
-from hostagent.image.archived import Archived, open_archive
+from hostagent.image.archived import Archived, open_archive, open_manifest
 from hostagent.image.buildjobs import Archive, Directory, ReceiveContext, Received, Selection
 from hostagent.image.receiving import receive
 from hostagent.image.selection import FilesOnDisk, open_files
 from hostagent.image.sources import digest, select
+from hostagent.wire.context import encode_pieces
+from machine.client import delta
+from machine.client.build_context import walk
 
 pytestmark = pytest.mark.root
 
@@ -74,7 +78,9 @@ CONTEXT = _tar(
 
 
 @pytest.fixture
-def received(tmp_path: Path) -> Callable[[bytes], tuple[Received, Path]]:
+def received(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], tuple[Received, Path]]:
+    monkeypatch.setenv("PYMACHINE_HOME", str(tmp_path / "home"))
+
     def send(body: bytes) -> tuple[Received, Path]:
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -118,6 +124,20 @@ def test_digests_are_those_of_the_unpacked_files(
         for paths, exclude in SELECTIONS:
             selection = Selection(Directory(""), paths, exclude)
             assert digest(tar, selection) == digest(disk, selection), paths
+
+
+def test_digests_of_a_listed_directory_are_had_without_its_files(
+    received: Callable[[bytes], tuple[Received, Path]],
+) -> None:
+    _, folder = received(CONTEXT)
+    with closing(_unpacked(folder)) as disk:
+        os.removexattr(folder / "files/src/a.o", "user.note")  # which a list does not know
+        context = delta.read(str(folder / "files"), walk(str(folder / "files"), PathMatcher(())))
+        (folder / "manifest").write_bytes(encode_pieces(context.pieces))
+        with closing(open_manifest(str(folder / "manifest"))) as listed:
+            for paths, exclude in SELECTIONS:
+                selection = Selection(Directory(""), paths, exclude)
+                assert digest(listed, selection) == digest(disk, selection), paths
 
 
 def test_paths_that_lead_nowhere_are_said_in_the_same_words(

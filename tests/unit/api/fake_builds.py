@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -62,14 +63,15 @@ class FakeContexts:
     async def describe(self, name: str, wanted: str, stream: AsyncIterator[bytes]) -> ContextLacks:
         raise Conflict("no contexts here")
 
-    async def receive(self, stream: AsyncIterator[bytes]) -> None:
+    async def receive(self, incoming: Incoming) -> None:
+        os.close(incoming.fd)
         raise Conflict("no contexts here")
 
     @asynccontextmanager
-    async def use(self, name: str, wanted: str) -> AsyncIterator[str]:
+    async def use(self, name: str, wanted: str) -> AsyncIterator[tuple[str, str]]:
         if wanted:
             raise NotFound("no contexts here")
-        yield ""
+        yield "", ""
 
     async def usage(self) -> Sequence[wire.BuildCache]:
         return []
