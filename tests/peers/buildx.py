@@ -32,8 +32,8 @@ def install(config: Path) -> None:
 def _fetch(folder: Path) -> None:
     (folder / "lists/partial").mkdir(parents=True)
     (folder / "cache/archives/partial").mkdir(parents=True)
-    mirror = next(iter(mirror()), "http://deb.debian.org/debian")
-    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} {SUITE} main\n")
+    base = next(iter(mirror()), "http://deb.debian.org/debian")
+    (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {base} {SUITE} main\n")
     options = [f"Dir::Etc::sourcelist={folder}/sources.list", "Dir::Etc::sourceparts=-"]
     options += [f"Dir::State::lists={folder}/lists", f"Dir::Cache={folder}/cache", "APT::Sandbox::User=root"]
     command = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
