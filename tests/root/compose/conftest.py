@@ -16,6 +16,7 @@ from tests.peers import tree
 from tests.servers.engine import Engine, Result
 
 _VARYING = (
+    (re.compile(r"\x1b\[[0-9;]*[A-Za-z]"), ""),  # lines that are drawn anew when they change
     (re.compile(r"\b[0-9a-f]{64}\b"), "ID64"),
     (re.compile(r"(?<![0-9a-z])[0-9a-f]{12}(?![0-9a-z])"), "ID12"),
     (re.compile(r"\b(172|192\.168)\.[\d.]+\b"), "ADDRESS"),

@@ -119,7 +119,7 @@ services:
     "missing.yml": "services: {a: {image: busybox, command: nosuchprogram}}\n",
     "code.yml": """\
 services:
-  a: {image: busybox, command: sh -c 'echo out; echo err >&2; exit 7'}
+  a: {image: busybox, command: sh -c 'echo out; exit 7'}
 """,
     "external.yml": "services: {a: {image: busybox, networks: [x]}}\nnetworks: {x: {external: true}}\n",
     "address.yml": """\
