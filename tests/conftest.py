@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from tests import leaks
 from tests.tools import need_root
@@ -35,6 +36,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if any(item.get_closest_marker(mark) for mark in ("root", "e2e", "vm")):
         need_root()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """dockerd loses the output of a short `docker run` once in some thousands: a scenario that fails on dockerd gets a
+    second chance there, on ours never."""
+    if "[dockerd" not in item.nodeid:
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    if any(report.failed for report in reports):
+        item._initrequest()  # type: ignore[attr-defined]  # fixtures of the function's own, anew
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from machine.errors import MachineError
 from machine.model.machine import Machine
 from machine.model.registries import NONE, Registries
 from machine.store.store import Store
+from machine.workflow import interrupts
 from machine.workflow.order import Agreed, admit, agree
 from machine.workflow.plan import plan
 from machine.workflow.progress import Progress, silent
@@ -62,7 +63,8 @@ def make(
         with Session() as session:
             steps = plan(entry, driver, request, session)
             try:
-                machine = Runner(entry, progress).forward(steps, machine)
+                with interrupts.remembered():
+                    machine = Runner(entry, progress).forward(steps, machine)
             except MachineError as error:
                 if not driver.abilities.costs_money or keep:
                     raise

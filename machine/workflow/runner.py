@@ -10,6 +10,7 @@ from machine.drivers.base import Step
 from machine.errors import MachineError, Spoiled
 from machine.model.machine import Machine
 from machine.store.store import Entry
+from machine.workflow import interrupts
 from machine.workflow.progress import Progress, StepEvent, StepState
 
 
@@ -30,6 +31,7 @@ class Runner:
             if history.is_done(step.name):
                 self._progress(StepEvent(step.name, "kept", 0.0, "", step.describe()))
                 continue
+            interrupts.check()
             self._entry.journal.add("begun", step.name)
             machine = self._execute(step, machine)
         return machine
