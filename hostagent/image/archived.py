@@ -1,16 +1,16 @@
-"""A build's context as the tar that it came as, and a list of what is where in it: nothing is unpacked to look at it.
+"""A build's context by a list of what is in it: nothing is unpacked, and no file is read, to look at it.
 
-The list is complete and unambiguous (each directory before what is in it, no path twice, none through a symlink);
-hostagent.image.receiving makes none of a tar that is otherwise. All is root's.
+Either as the tar that it came as (hostagent.image.receiving), or a tree that was made of a list
+(hostagent.image.contextfiles), of which only digests are asked for here. The list is complete and unambiguous: each
+directory before what is in it, no path twice, none through a symlink. All is root's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -26,8 +26,9 @@ _LINKS = 40
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True):
-    """One path, relative; `mode` with the kind's bits. Of a regular file: where its `size` bytes are in the tar, and
-    `content`, SHA-256 of them and its attributes. `first`: path of the entry that a hard link is another name of."""
+    """One path, relative, b"" for the root; `mode` with the kind's bits. Of a regular file: where its `size` bytes are
+    in the tar, and `content`, SHA-256 of them and its attributes. `first`: path of the first of several names of one
+    file, also of that itself."""
 
     path: bytes
     mode: int
@@ -40,40 +41,45 @@ class Entry(msgspec.Struct, array_like=True, frozen=True):
     xattrs: dict[bytes, bytes] = {}
 
 
-def encode(entries: Sequence[Entry]) -> bytes:
-    return msgspec.msgpack.encode(entries)
+class _Index(msgspec.Struct, array_like=True, frozen=True):
+    """`folders`: a list of entries, names sorted, for each directory; only those that are asked for are decoded."""
+
+    root: Entry
+    folders: dict[bytes, msgspec.Raw]
+
+
+def encode(root: Entry, entries: Iterable[Entry]) -> bytes:
+    """The index; parents first."""
+    folders: dict[bytes, list[Entry]] = {b"": []}
+    entries = list(entries)
+    several = {entry.first for entry in entries if entry.first}
+    for entry in entries:
+        named = msgspec.structs.replace(entry, first=entry.path) if entry.path in several else entry
+        folders[entry.path.rpartition(b"/")[0]].append(named)
+        if stat.S_ISDIR(entry.mode):
+            folders[entry.path] = []
+    raw = {
+        folder: msgspec.Raw(msgspec.msgpack.encode(sorted(found, key=lambda each: os.fsdecode(each.path))))
+        for folder, found in folders.items()
+    }
+    return msgspec.msgpack.encode(_Index(root, raw))
 
 
 class Archived:
-    """A sources.Source. `fd` (owned) is the tar."""
+    """A sources.Source. `fd` (owned) is the tar; `without`: files in the root that are left out."""
 
     where = "file not found in build context or excluded by .dockerignore: "
 
-    def __init__(self, fd: int, entries: Sequence[Entry]) -> None:
+    def __init__(self, fd: int, index: bytes, without: Sequence[str] = ()) -> None:
         self._fd = fd
-        self._items: dict[str, _Item] = {}
-        self._names: dict[str, list[str]] = {}
-        several = {entry.first for entry in entries if entry.first}
-        for entry in entries:
-            path = "/" + os.fsdecode(entry.path) if entry.path else ""
-            several_names = entry.first or (entry.path if entry.path in several else b"")
-            self._items[path] = _Item(fd, path, entry, several_names or None)
-            if path:
-                folder, _, name = path.rpartition("/")
-                self._names[folder].append(name)
-            if stat.S_ISDIR(entry.mode):
-                self._names[path] = []
-        for names in self._names.values():
-            names.sort()
-
-    def without(self, names: Sequence[str]) -> None:
-        """Leave out files that are in the root."""
-        for name in names:
-            if self._items.pop(f"/{name}", None) is not None:
-                self._names[""].remove(name)
+        found = msgspec.msgpack.decode(index, type=_Index)
+        self._root = _Item(fd, "", found.root)
+        self._raw = found.folders
+        self._without = frozenset(without)
+        self._folders: dict[str, Mapping[str, _Item]] = {}
 
     def find(self, path: str) -> Item:
-        return self._items[self._resolved(path, follow=True)]
+        return self._resolved(path, follow=True)
 
     def exists(self, path: str) -> bool:
         try:
@@ -84,7 +90,7 @@ class Archived:
 
     def names(self, path: str) -> Sequence[str]:
         try:
-            return self._names.get(self._resolved(path, follow=True), [])
+            return list(self._folder(self._resolved(path, follow=True).path) or ())
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -96,27 +102,44 @@ class Archived:
         os.close(self._fd)
 
     def _members(self, folder: str, excluded: PathMatcher | None, prefix: str) -> Iterator[tuple[str, Item]]:
-        for base in self._names[folder]:
-            name, path = f"{prefix}{base}", f"{folder}/{base}"
-            item = self._items[path]
+        for base, item in (self._folder(folder) or {}).items():
+            name = f"{prefix}{base}"
             out = excluded is not None and excluded.excludes(name)
             if not out:
                 yield name, item
-            if path in self._names and (not out or (excluded is not None and excluded.any_negated)):
-                yield from self._members(path, excluded, f"{name}/")
+            if stat.S_ISDIR(item.status.st_mode) and (
+                not out or (excluded is not None and excluded.any_negated)
+            ):
+                yield from self._members(item.path, excluded, f"{name}/")
 
-    def _resolved(self, path: str, *, follow: bool) -> str:
-        """The path of what it leads to; symlinks as openat2(2) follows them with RESOLVE_IN_ROOT."""
+    def _folder(self, path: str) -> Mapping[str, _Item] | None:
+        """What is in a directory (its path has no / at its begin), names sorted; None when it is none."""
+        found = self._folders.get(path)
+        if found is None:
+            raw = self._raw.get(os.fsencode(path))
+            if raw is None:
+                return None
+            items: dict[str, _Item] = {}
+            for entry in msgspec.msgpack.decode(raw, type=list[Entry]):
+                whole = os.fsdecode(entry.path)
+                if whole not in self._without:
+                    items[whole.rpartition("/")[2]] = _Item(self._fd, whole, entry)
+            found = self._folders[path] = items
+        return found
+
+    def _resolved(self, path: str, *, follow: bool) -> _Item:
+        """What it leads to; symlinks as openat2(2) follows them with RESOLVE_IN_ROOT."""
         left = [name for name in reversed(path.split("/")) if name not in ("", ".")]
-        there, links = "", 0
+        way, links = [self._root], 0
         while left:
             name = left.pop()
-            if there not in self._names:
+            folder = self._folder(way[-1].path)
+            if folder is None:
                 raise NotADirectoryError(path)
             if name == "..":
-                there = posixpath.dirname(there) if there else ""
+                way = way[:-1] or way
                 continue
-            found = self._items.get(f"{there}/{name}")
+            found = folder.get(name)
             if found is None:
                 raise FileNotFoundError(path)
             if stat.S_ISLNK(found.status.st_mode) and (left or follow):
@@ -124,37 +147,36 @@ class Archived:
                 if links > _LINKS:
                     raise FileNotFoundError(path)
                 target = os.fsdecode(found.link())
-                there = "" if target.startswith("/") else there
+                way = way[:1] if target.startswith("/") else way
                 left += [part for part in reversed(target.split("/")) if part not in ("", ".")]
                 continue
-            there = f"{there}/{name}"
-        return there
+            way.append(found)
+        return way[-1]
 
 
 def open_archive(files: Archive) -> Archived:
     with open(files.index, "rb") as index:
-        entries = msgspec.msgpack.decode(index.read(), type=list[Entry])
-    archived = Archived(os.open(files.path, os.O_RDONLY | os.O_CLOEXEC), entries)
-    archived.without(files.without)
-    return archived
+        return Archived(os.open(files.path, os.O_RDONLY | os.O_CLOEXEC), index.read(), files.without)
 
 
 def open_manifest(path: str) -> Archived:
     """For digests: a context's files by its manifest, which says nothing of where they are."""
     with open(path, "rb") as file:
         listed = [entry for piece in decode_pieces(file.read()) for entry in decode_entries(piece.data)]
-    entries = {b"": Entry(b"", stat.S_IFDIR | 0o755, 0)}
+    entries: dict[bytes, Entry] = {}
     for each in listed:
         if each.kind == HARD_LINK:
-            first = entries[each.content]
-            entries[each.path] = msgspec.structs.replace(first, path=each.path, first=each.content)
+            entries[each.path] = msgspec.structs.replace(
+                entries[each.content], path=each.path, first=each.content
+            )
             continue
         content = each.content or _EMPTY if each.kind == FILE else b""
         link = each.content if each.kind == SYMLINK else b""
         entries[each.path] = Entry(
             each.path, _KINDS[each.kind] | each.mode, each.mtime_ns, each.size, 0, content, link
         )
-    return Archived(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), list(entries.values()))
+    root = Entry(b"", stat.S_IFDIR | 0o755, 0)
+    return Archived(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), encode(root, entries.values()))
 
 
 class _Status:
@@ -172,10 +194,10 @@ class _Status:
 class _Item:
     __slots__ = ("_entry", "_fd", "identity", "path", "status")
 
-    def __init__(self, fd: int, path: str, entry: Entry, identity: object) -> None:
+    def __init__(self, fd: int, path: str, entry: Entry) -> None:
         self.path = path
         self.status = _Status(entry)
-        self.identity = identity
+        self.identity: object = entry.first or None
         self._fd = fd
         self._entry = entry
 

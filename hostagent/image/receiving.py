@@ -60,9 +60,10 @@ def receive(job: ReceiveContext) -> Received:
     while pieces():  # up to the end of what comes, not only of the archive
         pass
     if listing.plain:
-        with open(job.index, "xb") as index:
-            index.write(encode(listing.entries))
-        _take_out(Archived(spool, listing.entries), job)
+        index = encode(listing.root, listing.entries)
+        with open(job.index, "xb") as file:
+            file.write(index)
+        _take_out(Archived(spool, index), job)
     os.close(spool)
     return Received(size, listing.plain)
 
@@ -83,7 +84,8 @@ class _Listing:
 
     def __init__(self) -> None:
         self.plain = True
-        self.entries = [Entry(b"", stat.S_IFDIR | 0o755, time.time_ns())]
+        self.root = Entry(b"", stat.S_IFDIR | 0o755, time.time_ns())
+        self.entries: list[Entry] = []
         self._directories = {b""}
         self._files: dict[bytes, Entry] = {}
         self._others: set[bytes] = set()
