@@ -26,7 +26,7 @@ from hostagent.build.solver import Cache, Solver
 from hostagent.build.stages import Stages
 from hostagent.dockerfile.instructions import Dockerfile, parse
 from hostagent.engine.filters import Filters
-from hostagent.engine.transient import Transients
+from hostagent.engine.life.transient import Transients
 from hostagent.errors import Invalid, NotFound
 from hostagent.image.config import host_platform
 from hostagent.image.crew import Crew

@@ -18,7 +18,7 @@ from hostagent.build.mounting import Caches, Mounting
 from hostagent.build.options import Options
 from hostagent.build.output import read_output
 from hostagent.build.results import Layer, Result, Snapshot, Tar, Tree
-from hostagent.engine.transient import Task, Transients
+from hostagent.engine.life.transient import Task, Transients
 from hostagent.errors import EngineError, NotFound, StepFailed
 from hostagent.image.buildjobs import (
     CopyFiles,

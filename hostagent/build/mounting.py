@@ -15,8 +15,8 @@ from weakref import WeakValueDictionary
 
 from hostagent.build import ops
 from hostagent.build.results import Snapshot, Tree
-from hostagent.engine.mounts import Mounts, StartingVolume, VolumeMount
-from hostagent.engine.mountspec import BindMount
+from hostagent.engine.files.mounts import Mounts, StartingVolume, VolumeMount
+from hostagent.engine.files.mountspec import BindMount
 from hostagent.errors import Invalid, Unsupported
 from hostagent.image.trees import remove_tree
 from hostagent.volume.volume import Filesystem

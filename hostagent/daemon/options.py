@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hostagent.engine.units import ram_in_bytes
+from hostagent.engine.limits.units import ram_in_bytes
 from hostagent.errors import Invalid
 
 CONFIG = "/etc/pymachine/daemon.json"

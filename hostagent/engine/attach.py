@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from hostagent.engine.container import Container
 from hostagent.engine.detachkeys import parse as parse_detach_keys
-from hostagent.engine.logs import Logs
+from hostagent.engine.logs.logs import Logs
 from hostagent.errors import Conflict
 from hostagent.model.stream import AttachOptions, Hijacked, LogOptions, Upgrade
 from hostagent.runtime import protocol

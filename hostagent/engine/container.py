@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hostagent.engine.joined import Joined
-from hostagent.engine.mounts import Mounts
-from hostagent.engine.shimlink import ShimLink
+from hostagent.engine.files.mounts import Mounts
+from hostagent.engine.life.shimlink import ShimLink
+from hostagent.engine.networks.joined import Joined
 from hostagent.engine.state import State
 from hostagent.errors import EngineError
 from hostagent.runtime import protocol

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from hostagent.engine.container import Container
-from hostagent.engine.joined import Joined
+from hostagent.engine.files.mounts import Mounts
+from hostagent.engine.files.mountspec import parse_binds
 from hostagent.engine.later import Later
-from hostagent.engine.mounts import Mounts
-from hostagent.engine.mountspec import parse_binds
+from hostagent.engine.networks.joined import Joined
 from hostagent.engine.state import State
 from hostagent.errors import Conflict, Invalid, NotFound
 from hostagent.statedb.database import Database

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from hostagent import wire
-from hostagent.engine.pausing import Pausing
-from hostagent.engine.stats import Statistics
-from hostagent.engine.top import Processes
-from hostagent.engine.updates import Updates
+from hostagent.engine.life.pausing import Pausing
+from hostagent.engine.limits.updates import Updates
+from hostagent.engine.watch.stats import Statistics
+from hostagent.engine.watch.top import Processes
 
 
 class Control:

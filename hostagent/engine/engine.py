@@ -11,38 +11,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from msgspec.structs import replace
 
 from hostagent import wire
-from hostagent.engine import (
-    attach,
-    capabilities,
-    events,
-    extrahosts,
-    filters,
-    joining,
-    listing,
-    merge,
-    mountspec,
-    names,
-    namespaces,
-    ports,
-    remap,
-    security,
-    validate,
-    views,
-    waiting,
-)
-from hostagent.engine.bundles import Bundles
+from hostagent.engine import attach, events, filters, listing, merge, names, validate, views
 from hostagent.engine.container import Container
 from hostagent.engine.containers import Containers
-from hostagent.engine.containervolumes import ContainerVolumes
 from hostagent.engine.events import EventBus
 from hostagent.engine.execs import Execs
-from hostagent.engine.lifecycle import Lifecycle
-from hostagent.engine.limits import Limits
-from hostagent.engine.links import Links
-from hostagent.engine.links import settle as settle_links
-from hostagent.engine.logs import Logs
-from hostagent.engine.portwarnings import PortWarnings
-from hostagent.engine.remap import Remap
+from hostagent.engine.files import mountspec
+from hostagent.engine.files.containervolumes import ContainerVolumes
+from hostagent.engine.isolation import capabilities, namespaces, remap, security
+from hostagent.engine.isolation.remap import Remap
+from hostagent.engine.life import waiting
+from hostagent.engine.life.bundles import Bundles
+from hostagent.engine.life.lifecycle import Lifecycle
+from hostagent.engine.limits.limits import Limits
+from hostagent.engine.logs.logs import Logs
+from hostagent.engine.networks import extrahosts, joining, ports
+from hostagent.engine.networks.links import Links
+from hostagent.engine.networks.links import settle as settle_links
+from hostagent.engine.networks.portwarnings import PortWarnings
 from hostagent.engine.system import System
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound, NotModified
 from hostagent.image.config import parse_platform

@@ -10,14 +10,16 @@ from typing import Any
 
 import msgspec
 
-from hostagent.engine import capabilities, oci, security, startfailure
+from hostagent.engine import oci
 from hostagent.engine.container import Container, ExecConfig, ExecState
 from hostagent.engine.containers import Containers
 from hostagent.engine.detachkeys import parse as parse_detach_keys
 from hostagent.engine.events import EventBus
-from hostagent.engine.links import Links
-from hostagent.engine.namespaces import network_of
-from hostagent.engine.pausing import must_run
+from hostagent.engine.isolation import capabilities, security
+from hostagent.engine.isolation.namespaces import network_of
+from hostagent.engine.life import startfailure
+from hostagent.engine.life.pausing import must_run
+from hostagent.engine.networks.links import Links
 from hostagent.errors import Conflict, EngineError, Invalid, NotFound
 from hostagent.model.stream import Upgrade
 from hostagent.runtime import protocol

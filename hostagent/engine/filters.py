@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hostagent.engine import joined, ports, views
+from hostagent.engine import views
 from hostagent.engine.container import Container
+from hostagent.engine.networks import joined, ports
 from hostagent.errors import Invalid, NotFound
 from hostagent.model.labels import label_matches
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from hostagent.engine import views
 from hostagent.engine.container import Container
-from hostagent.engine.joined import Joined
-from hostagent.engine.mounts import Mounts
+from hostagent.engine.files.mounts import Mounts
+from hostagent.engine.networks.joined import Joined
 from hostagent.engine.state import State
 from hostagent.wire import ContainerCreate, ContainerSummary
 

@@ -6,7 +6,9 @@ import posixpath
 
 from msgspec.structs import replace
 
-from hostagent.engine import healthcheck, oci, security, validate
+from hostagent.engine import oci, validate
+from hostagent.engine.isolation import security
+from hostagent.engine.watch import healthcheck
 from hostagent.errors import Invalid
 from hostagent.model.image import Image
 from hostagent.wire import ContainerCreate, HostConfig, RestartPolicy

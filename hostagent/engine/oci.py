@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hostagent.engine.mounts import StartingVolume
-from hostagent.engine.mountspec import BindMount, TmpfsMount
+from hostagent.engine.files.mounts import StartingVolume
+from hostagent.engine.files.mountspec import BindMount, TmpfsMount
 from hostagent.image.mountpoints import MTAB, MTAB_TARGET
 from hostagent.runtime.mount_options import SUBPATH_OPTION, SYMLINK_TYPE
 from hostagent.runtime.volume_step import options_of

@@ -6,9 +6,9 @@ from typing import Literal
 
 import msgspec
 
-from hostagent.engine.healthcheck import HealthState
-from hostagent.engine.joined import Attached
+from hostagent.engine.networks.joined import Attached
 from hostagent.engine.timestamps import timestamp
+from hostagent.engine.watch.healthcheck import HealthState
 from hostagent.wire.container import ContainerState
 
 Phase = Literal["created", "running", "restarting", "exited", "dead"]

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from hostagent import VERSION
-from hostagent.engine import logdrivers
 from hostagent.engine.container import Container
-from hostagent.engine.portwarnings import PortWarnings
+from hostagent.engine.logs import logdrivers
+from hostagent.engine.networks.portwarnings import PortWarnings
 from hostagent.engine.timestamps import timestamp
 from hostagent.kernel import lsm
 from hostagent.kernel.cgroup_support import Support

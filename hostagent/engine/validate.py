@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import signal
 
-from hostagent.engine import devices, healthcheck, namespaces, security
+from hostagent.engine.isolation import devices, namespaces, security
+from hostagent.engine.watch import healthcheck
 from hostagent.errors import EngineError, Invalid, Unsupported
 from hostagent.wire import ContainerCreate, HostConfig, RestartPolicy
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from hostagent.engine import joined, logdrivers, merge, ports
+from hostagent.engine import merge
 from hostagent.engine.container import Container
+from hostagent.engine.logs import logdrivers
+from hostagent.engine.networks import joined, ports
 from hostagent.engine.state import State
 from hostagent.engine.timestamps import timestamp
 from hostagent.wire import (

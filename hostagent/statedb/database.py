@@ -1,7 +1,7 @@
 """The engine's one SQLite file: desired state, in WAL mode, used from the event loop's thread only.
 
 WAL with synchronous=NORMAL survives a kill at any moment and a power cut without corruption; the last commits before
-a power cut may be lost, which reconciliation (hostagent.engine.reconcile) expects. https://www.sqlite.org/wal.html
+a power cut may be lost, which reconciliation (hostagent.engine.life.reconcile) expects. https://www.sqlite.org/wal.html
 """
 
 from __future__ import annotations

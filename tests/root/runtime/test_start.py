@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.engine import seccomp
+from hostagent.engine.isolation import seccomp
 from hostagent.kernel import capabilities, libc
 from hostagent.kernel import constants as c
 from hostagent.runtime import spec as specs

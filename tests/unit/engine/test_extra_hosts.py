@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hostagent.engine import extrahosts
+from hostagent.engine.networks import extrahosts
 from hostagent.errors import Invalid
 
 

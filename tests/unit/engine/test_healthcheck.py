@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hostagent.engine import healthcheck
-from hostagent.engine.healthcheck import SECOND, HealthState, Result
-from hostagent.engine.probe import OUTPUT_MAX, Output
+from hostagent.engine.watch import healthcheck
+from hostagent.engine.watch.healthcheck import SECOND, HealthState, Result
+from hostagent.engine.watch.probe import OUTPUT_MAX, Output
 from hostagent.wire import HealthConfig
 
 

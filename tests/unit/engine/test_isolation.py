@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostagent import wire
-from hostagent.engine import devices, mountspec, namespaces, remap, seccompprofile, security
+from hostagent.engine.files import mountspec
+from hostagent.engine.isolation import devices, namespaces, remap, seccompprofile, security
 from hostagent.errors import EngineError, Invalid
 from hostagent.kernel import mountinfo, seccomp
 from hostagent.runtime import users

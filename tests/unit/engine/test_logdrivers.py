@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hostagent.engine import logdrivers, logjournal, logtag, units
 from hostagent.engine.container import Container
-from hostagent.engine.logformats import Entry
+from hostagent.engine.limits import units
+from hostagent.engine.logs import logdrivers, logjournal, logtag
+from hostagent.engine.logs.logformats import Entry
 from hostagent.errors import EngineError, Invalid, Unsupported
 from hostagent.model.stream import LogOptions
 from hostagent.wire import ContainerCreate, HostConfig, LogConfig

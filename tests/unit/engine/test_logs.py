@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hostagent.engine import logs
-from hostagent.engine.logfiles import LogFiles
-from hostagent.engine.logformats import Format, JsonFormat, LocalFormat
-from hostagent.engine.logwatch import LogWatch
+from hostagent.engine.logs import logs
+from hostagent.engine.logs.logfiles import LogFiles
+from hostagent.engine.logs.logformats import Format, JsonFormat, LocalFormat
+from hostagent.engine.logs.logwatch import LogWatch
 from hostagent.engine.timestamps import parse_rfc3339
 from hostagent.model.stream import LogOptions
 from hostagent.runtime.logfile import Encoding, Log, LogFile

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from hostagent.engine.container import Container
-from hostagent.engine.pausing import Pausing
+from hostagent.engine.life.pausing import Pausing
 from hostagent.engine.state import State
 from hostagent.errors import Conflict
 from hostagent.wire import ContainerCreate

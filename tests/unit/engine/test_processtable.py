@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.engine import processtable
+from hostagent.engine.watch import processtable
 from hostagent.errors import EngineError
 
 

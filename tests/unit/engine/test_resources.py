@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from hostagent.engine import cpulist, resources
-from hostagent.engine.limits import Limits
-from hostagent.engine.updates import change
+from hostagent.engine.limits import cpulist, resources
+from hostagent.engine.limits.limits import Limits
+from hostagent.engine.limits.updates import change
 from hostagent.errors import Conflict, EngineError, Invalid
 from hostagent.kernel.cgroup_support import Support
 from hostagent.wire import HostConfig, RestartPolicy, ThrottleDevice, WeightDevice

@@ -6,17 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from hostagent import wire
-from hostagent.engine import (
-    capabilities,
-    detachkeys,
-    filters,
-    merge,
-    mountspec,
-    ports,
-    restarts,
-    validate,
-    volumespec,
-)
+from hostagent.engine import detachkeys, filters, merge, validate
+from hostagent.engine.files import mountspec, volumespec
+from hostagent.engine.isolation import capabilities
+from hostagent.engine.life import restarts
+from hostagent.engine.networks import ports
 from hostagent.engine.state import PublishedPort, State
 from hostagent.engine.views import ago
 from hostagent.errors import Invalid

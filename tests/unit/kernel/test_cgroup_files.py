@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent.engine import statview
+from hostagent.engine.watch import statview
 from hostagent.kernel.cgroup import Cgroup
 from hostagent.kernel.cgroup_files import (
     Write,

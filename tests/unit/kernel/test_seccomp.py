@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from hostagent.engine import seccomp as profile
+from hostagent.engine.isolation import seccomp as profile
 from hostagent.errors import Unsupported
 from hostagent.kernel import seccomp
 

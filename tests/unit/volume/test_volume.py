@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.engine import bindtext
+from hostagent.engine.files import bindtext
 from hostagent.errors import EngineError, Invalid
 from hostagent.statedb.database import Database
 from hostagent.volume import filters

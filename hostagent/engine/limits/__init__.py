@@ -1,0 +1,1 @@
+"""Resource limits: what the host supports, what was asked, what is changed while it runs."""

@@ -1,0 +1,1 @@
+"""Where a container's output goes, and how it is read back."""

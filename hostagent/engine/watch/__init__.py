@@ -1,0 +1,1 @@
+"""What containers do while they run: statistics, processes, health, sizes."""
