@@ -7,10 +7,11 @@ container's first process.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable
 
-from hostagent.kernel import fds, libc
+from hostagent.kernel import constants, fds, libc
 from hostagent.runtime import messages, protocol
 from hostagent.runtime.logplan import LogPlan
 from hostagent.runtime.shim import Shim
@@ -39,11 +40,15 @@ def live(directory: str) -> None:
 
 
 def _fork(act: Callable[[], None]) -> int:
+    """It dies with us: who is killed in the middle of a rehearsal leaves nobody who waits for the other for ever."""
+    rehearser = os.getpid()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            act()
+            libc.prctl(constants.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == rehearser:
+                act()
             code = 0
         finally:
             os._exit(code)
