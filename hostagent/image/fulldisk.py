@@ -7,6 +7,9 @@ import os
 import sqlite3
 
 LOOK_EVERY = 64 << 20  # bytes
+LOOK_AT_LEAST_EVERY = 1 << 20
+SHARERS = 4
+"""How many may write at once without a look at each other's bytes."""
 KEPT = 0.02  # of the file system, in blocks and in inodes
 TEXT = (
     "no space left on the engine's disk; nothing was kept: remove images or containers "
@@ -37,8 +40,11 @@ class Reserve:
         self._until_next -= count
         if self._until_next > 0:
             return
-        self._until_next = LOOK_EVERY
         disk = os.statvfs(self._path)
+        room = disk.f_bavail - disk.f_blocks * KEPT
         # Some file systems have no fixed number of inodes, and say 0.
-        if disk.f_bavail < disk.f_blocks * KEPT or (disk.f_files and disk.f_favail < disk.f_files * KEPT):
+        if room < 0 or (disk.f_files and disk.f_favail < disk.f_files * KEPT):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        # The less there is the sooner: what comes until then must fit, also beside others who unpack at once.
+        share = int(room * disk.f_frsize) // SHARERS
+        self._until_next = min(LOOK_EVERY, max(share, LOOK_AT_LEAST_EVERY))

@@ -127,8 +127,7 @@ def test_a_bomb_leaves_others_some_disk(tmp_path: Path) -> None:
     assert result.stdout.startswith("no space left on the engine's disk; nothing was kept"), result
     assert result.stdout.endswith("[] []\n"), result.stdout
     blocks = [int(line) for line in (tmp_path / "free").read_text().split()]
-    # A reading of 0 now and then is not explained yet; a disk that stays full would read so many times.
-    assert blocks.count(0) <= 2, "others could write"
+    assert min(blocks) > 0, "others could always write"
 
 
 class Zeros(io.RawIOBase):
