@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
 """For the container to take a connection."""
+PAUSE_SECONDS = 1.0
 _PIECE = 1 << 18  # bytes read at a time
 _BACKLOG = 128
 
@@ -73,9 +74,16 @@ class _Listener:
         except BaseException:
             self._socket.close()
             raise
+        self._paused: asyncio.TimerHandle | None = None
+        self._listen()
+
+    def _listen(self) -> None:
+        self._paused = None
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def close(self) -> None:
+        if self._paused:
+            self._paused.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         for task in tuple(self._tasks):
@@ -84,8 +92,14 @@ class _Listener:
     def _accept(self) -> None:
         try:
             client, _ = self._socket.accept()
-        except OSError:
+        except (BlockingIOError, ConnectionAbortedError):
             return  # it went away
+        except OSError as error:
+            # Out of descriptors or memory: whoever waits goes on waiting, and we do not turn round for it.
+            log.error("no connections to %s:%d for %g s: %s", *self._way.host, PAUSE_SECONDS, error)
+            self._loop.remove_reader(self._socket.fileno())
+            self._paused = self._loop.call_later(PAUSE_SECONDS, self._listen)
+            return
         client.setblocking(False)
         task = self._loop.create_task(self._carry(client))
         self._tasks.add(task)
