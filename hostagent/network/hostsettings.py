@@ -48,6 +48,9 @@ def forward_ipv6(bridge: str, kernel: netlink.Socket) -> None:
     have their default route from one go on listening.
     """
     _set(f"ipv6/conf/{bridge}/accept_ra", "0")
+    # Who forwards a packet asks for the neighbour from its link-local address. Nobody else on the bridge has ours:
+    # without the search for one (RFC 4862) the first connection from outside does not wait two seconds for it.
+    _set(f"ipv6/conf/{bridge}/accept_dad", "0")
     _set(f"ipv6/conf/{bridge}/disable_ipv6", "0")
     if _get("ipv6/conf/all/forwarding") == "1":
         return

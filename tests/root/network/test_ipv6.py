@@ -82,6 +82,12 @@ def test_a_published_port_keeps_the_source(six: Six, proto: Protocol) -> None:
         assert not arrives(six.world.outside, server, HOST, 8080)
 
 
+def test_the_bridge_can_ask_for_neighbours_at_once(six: Six) -> None:
+    """By its link-local address, which would be tentative for a second or two: packets from outside waited for that."""
+    shown = six.world.host.run(f"ip -6 address show dev {BRIDGE}")
+    assert "fe80::" in shown and "tentative" not in shown
+
+
 def test_one_address_of_the_host(six: Six) -> None:
     (web, other), host = six.containers, six.world.host
     host.run("ip address add 2001:db8:1::9/64 dev uplink0 nodad")
