@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from machine.errors import Denied, HostKeyMismatch, MachineError, Unavailable
 from machine.model.machine import Machine
-from machine.ssh import hostkey
+from machine.ssh import hostkey, turns
 from machine.ssh.connection import Connection
 from machine.ssh.wire import Wire
 
@@ -82,6 +82,7 @@ def _open(
         if wire is not None:  # a ProxyCommand reads in its own way
             session.connect_kwargs["sock"] = wire
         session.open()
+        turns.keep(session.transport)
     except BaseException as error:
         Connection(machine, session, wire, hops).close()
         if isinstance(error, MachineError) or not isinstance(error, Exception):

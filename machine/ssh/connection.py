@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from machine.errors import CommandFailed, Unavailable
 from machine.model.machine import Machine
 from machine.ssh.streamlocal import settle_all
+from machine.ssh.turns import Turns
 from machine.ssh.wire import Wire
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ class Connection:
         """
         deadline = time.monotonic() + timeout
         channel = self._open(timeout)
+        turns = Turns(channel)
         stderr = bytearray()
         helpers = [
-            threading.Thread(target=_feed, args=(channel, stdin), daemon=True),
+            threading.Thread(target=_feed, args=(turns, stdin), daemon=True),
             threading.Thread(target=_collect, args=(channel, stderr), daemon=True),
         ]
         stdout = bytearray()
@@ -101,7 +103,7 @@ class Connection:
                 f"the connection to {self.machine.name} broke: {str(error) or 'closed'}"
             ) from error
         finally:
-            channel.close()
+            _close(turns)
         completed = Completed(channel.exit_status, bytes(stdout), bytes(stderr))
         if completed.status == -1 and not self.alive:
             raise Unavailable(f"the connection to {self.machine.name} broke while {self._named(command)} ran")
@@ -152,14 +154,21 @@ def _ssh_exception() -> type[Exception]:
     return paramiko.SSHException
 
 
-def _feed(channel: paramiko.Channel, stdin: bytes | Iterable[bytes]) -> None:
+def _close(turns: Turns) -> None:
+    try:
+        turns.close()
+    except (OSError, EOFError, _ssh_exception()):
+        return  # with its connection
+
+
+def _feed(turns: Turns, stdin: bytes | Iterable[bytes]) -> None:
     """Thread: writes the command's stdin. A command may end without reading it: that is its own affair."""
     try:
         for piece in (stdin,) if isinstance(stdin, bytes) else stdin:
             # paramiko copies what is left after each packet of 32 KiB: cubes of sugar, not the whole loaf.
             for start in range(0, len(piece), _PIECE):
-                channel.sendall(piece[start : start + _PIECE])
-        channel.shutdown_write()
+                turns.send(piece[start : start + _PIECE])
+        turns.end()
     except (OSError, EOFError, _ssh_exception()):
         return
 

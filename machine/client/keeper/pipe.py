@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from machine.ssh.streamlocal import grant
+from machine.ssh.turns import Turns
 
 if TYPE_CHECKING:
     import paramiko
@@ -60,6 +61,7 @@ class Pipe:
         self._ended = ended
         self._sock: socket.socket | None = None
         self._channel: paramiko.Channel | None = None
+        self._turns: Turns | None = None
         self._reading = False
         self._input_over = False  # the local program has closed its half
         self._output_over = False  # its reading half is closed by us
@@ -77,6 +79,7 @@ class Pipe:
         inner: Any = channel
         inner.in_buffer = _Arrivals(self)
         inner.out_buffer_cv = _Window(self)
+        self._turns = Turns(channel)
         self._channel = channel
 
     def connect(self, sock: socket.socket) -> None:
@@ -174,8 +177,8 @@ class Pipe:
 
     def _readable(self) -> None:
         assert self._sock is not None
-        channel = self._channel
-        if channel is None or not channel.active or channel.closed:
+        channel, turns = self._channel, self._turns
+        if channel is None or turns is None or not channel.active or channel.closed:
             self._pause()  # not open yet (or no longer): `_look` goes on
             return
         if channel.out_window_size <= 0:
@@ -191,11 +194,11 @@ class Pipe:
             self._finish()
             return
         if data:
-            self._guarded(lambda: channel.sendall(data))
+            self._guarded(lambda: turns.send(data))
             return
         self._input_over = True
         self._pause()
-        self._guarded(channel.shutdown_write)
+        self._guarded(turns.end)
         if self._vanished():
             # Not a half-close: there is nobody left who could read.
             self._finish()
@@ -244,8 +247,8 @@ class Pipe:
             self._loop.remove_reader(sock)
             self._loop.remove_writer(sock)
             sock.close()
-        if self._channel is not None:
-            self._guarded(self._channel.close)
+        if self._turns is not None:
+            self._guarded(self._turns.close)
         self._ended(self)
 
     def _guarded(self, send: Callable[[], object]) -> None:
